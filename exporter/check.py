@@ -1,0 +1,59 @@
+"""`flashback-exporter check`: says whether a configuration is good, and with `--live` whether the account is."""
+
+import sys
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from exporter.client import FlashbackClient
+from exporter.clock import Clock, utc_day
+from exporter.errors import ConfigError, PollError, Problem
+from exporter.exposition import render_query
+from exporter.poller import Poll
+from exporter.secrets import read_secret
+from exporter.settings import Config
+from exporter.telemetry import ApiTelemetry
+
+
+def check_files(config: Config) -> None:
+    """Raise ConfigError for every secret file that cannot be read; a refresh token need not be there yet."""
+    api = config.api
+    files: list[tuple[str, Path | None]] = []
+    if api.authorization:
+        files.append(("api.authorization.credentials_file", api.authorization.credentials_file))
+    if api.login:
+        files.append(("api.login.password_file", api.login.password_file))
+    if api.refresh_token_file and (api.login is None or api.refresh_token_file.exists()):
+        files.append(("api.refresh_token_file", api.refresh_token_file))
+    problems = []
+    for name, path in files:
+        try:
+            if path is not None:
+                read_secret(path, "the file")
+        except PollError as error:
+            problems.append(Problem(name, str(error)))
+    if problems:
+        raise ConfigError(problems)
+
+
+async def check_live(config: Config, clock: Clock) -> bool:
+    """Make one poll of every query, print what would result, and return whether all were good."""
+    client = FlashbackClient(config.api, clock, ApiTelemetry(CollectorRegistry()).observe)
+    good = True
+    try:
+        for query in config.queries:
+            outcome = await Poll(query, config.poll.days, config.api.timeout, client, clock).run()
+            if outcome.snapshot is None:
+                good = False
+                print(f"FAILED: query {query.name}: {outcome.reason}: {outcome.message}", file=sys.stderr)
+                continue
+            snapshot = outcome.snapshot
+            series = (await render_query(query, snapshot, utc_day(clock.time()))).series
+            print(
+                f"SUCCESS: query {query.name}: {snapshot.records} records, {snapshot.found} groups"
+                f" ({snapshot.folded} folded into other), {series} series,"
+                f" {sum(outcome.rejected.values())} records left out, {outcome.duration:.2f} s"
+            )
+    finally:
+        await client.aclose()
+    return good

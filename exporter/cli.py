@@ -1,0 +1,108 @@
+"""The command line: `flashback-exporter`, `flashback-exporter check` and `flashback-exporter demo`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter import __version__, log
+from exporter.check import check_files, check_live
+from exporter.clock import SystemClock
+from exporter.config import load_config
+from exporter.daemon import Exporter
+from exporter.demo import run_demo
+from exporter.errors import ConfigError, ListenError
+from exporter.runtime import run
+from exporter.server import bind, parse_address
+from exporter.web import create_app
+
+OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 fine, 1 run-time failure, 2 bad usage or configuration."""
+    options = _parser().parse_args(arguments)
+    log.configure(options.level, options.format)
+    try:
+        if options.command == "check":
+            return _check(options)
+        asyncio.run(run_demo(options) if options.command == "demo" else _serve(options))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"flashback-exporter: {problem}", file=sys.stderr)
+        return BAD_CONFIGURATION
+    except ListenError as error:
+        print(f"flashback-exporter: {error}", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    add = common.add_argument
+    add("--log.level", dest="level", choices=log.LEVELS, help="log what is at least this severe (info)")
+    add("--log.format", dest="format", choices=log.FORMATS, help="how log lines look (logfmt)")
+    config = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    config.add_argument(
+        "--config.file", dest="config", type=Path, metavar="FILE", help="YAML; environment and defaults fill the rest"
+    )
+    web = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    add = web.add_argument
+    add(
+        "--web.listen-address",
+        dest="listen",
+        action="append",
+        type=_address,
+        metavar="HOST:PORT",
+        help="where to serve: host:port, [::1]:port or :port; repeatable (:9877)",
+    )
+    add("--web.telemetry-path", dest="path", type=_path, metavar="PATH", help="where the metrics are (/metrics)")
+    add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
+    parser = argparse.ArgumentParser(
+        prog="flashback-exporter",
+        description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
+        epilog="The README describes configuration and metrics; `flashback-exporter demo` needs no account.",
+        parents=[common, config, web],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"flashback-exporter {__version__}")
+    parser.set_defaults(level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False)
+    commands = parser.add_subparsers(dest="command", metavar="[check | demo]", title="commands")
+    text = "validate the configuration and exit"
+    check = commands.add_parser("check", help=text, description=text, parents=[common, config], allow_abbrev=False)
+    check.add_argument("--live", action="store_true", help="also sign in and make one request per query")
+    text = "serve made-up data from a simulator; no account, no network"
+    commands.add_parser("demo", help=text, description=text, parents=[common, web], allow_abbrev=False)
+    return parser
+
+
+def _address(text: str) -> tuple[str, int]:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or text.startswith("/-/") or set(text) & set("{}?# "):
+        raise argparse.ArgumentTypeError("expected a path such as /metrics")
+    return text
+
+
+def _check(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    check_files(config)
+    print(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
+    if options.live and not asyncio.run(check_live(config, SystemClock())):
+        return FAILED
+    return OK
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    clock = SystemClock()
+    config = load_config(options.config)
+    exporter = await Exporter.create(config, lambda: load_config(options.config), clock)
+    sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
+    app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle)
+    await run(exporter, app, sockets, lambda _: None)

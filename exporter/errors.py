@@ -1,0 +1,70 @@
+"""The project's own errors. Foreign exceptions are turned into these where they arise.
+
+ExporterError
+├── ConfigError      the configuration, all of its problems at once
+├── ListenError      the web server cannot have its address
+└── PollError        why a poll, or one request of it, failed
+    └── RefusedError the API refused a sign-in or a refresh for good
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a poll failed: the values of the label `reason` of `flashback_exporter_poll_failures_total`."""
+
+    AUTH = "auth"
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    NETWORK = "network"
+    TLS = "tls"
+    INVALID_RESPONSE = "invalid_response"
+    TOO_LARGE = "too_large"
+
+
+class ExporterError(Exception):
+    """Base of all errors that the exporter raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in the configuration: where it is and what was expected there. Never carries a value."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class ConfigError(ExporterError):
+    """The configuration cannot be used; `problems` lists everything that is wrong with it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class ListenError(ExporterError):
+    """A listen address cannot be bound."""
+
+
+class PollError(ExporterError):
+    """A request or its answer failed. `retryable` says whether another attempt may help within the same poll."""
+
+    def __init__(self, reason: Reason, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retryable = retryable
+
+
+class RefusedError(PollError):
+    """The API answered that these credentials, or this refresh token, are not valid."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.AUTH, message)

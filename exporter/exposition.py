@@ -1,0 +1,124 @@
+"""Renders snapshots into the bytes that a scrape sends, once per change of the data.
+
+The sample lines of a gauge are the same in the text format 0.0.4 and in OpenMetrics 1.0, so one rendering serves both.
+Everything here works in small steps that let the event loop go on in between.
+"""
+
+import asyncio
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from exporter.clock import midnight
+from exporter.groups import Snapshot
+from exporter.metrics import CALLS, DAY_START, DAY_START_HELP, FIELD_INDEX, FIELD_KINDS, METRICS, Kind, Metric
+from exporter.records import LATENCY_SCALE
+from exporter.settings import Query
+
+_LINES_A_STEP = 256
+_COMPRESSION_LEVEL = 4
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_MILLISECONDS = 1000 * LATENCY_SCALE
+_MAX_NUMBER = int(sys.float_info.max)
+_NOTHING = [0] * len(FIELD_KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedQuery:
+    """The sample lines of one query on one day, for each metric that it shows, and how many they are."""
+
+    lines: Mapping[str, Sequence[bytes]]
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """The AI statistics of all queries as finished bytes, plain in pieces and as the beginning of a gzip stream."""
+
+    plain: tuple[bytes, ...]
+    size: int
+    _compressed: bytes
+    _compressor: "zlib._Compress"
+
+    def compressed(self, rest: bytes) -> tuple[bytes, bytes]:
+        """Return one whole gzip stream of the statistics and `rest`, in two pieces; only `rest` costs anything."""
+        compressor = self._compressor.copy()
+        return self._compressed, compressor.compress(rest) + compressor.flush()
+
+
+def escaped(value: str) -> str:
+    """Return a label value as it stands between quotes in both formats."""
+    return value.translate(_ESCAPES)
+
+
+def day_label(offset: int) -> str:
+    """Return the value of the label `day` for a day so many days ago."""
+    return ("today", "yesterday")[offset] if offset < 2 else f"today-{offset}"
+
+
+async def render_query(query: Query, snapshot: Snapshot, today: int) -> RenderedQuery:
+    """Render the days of the window that ends at `today` (days since 1970), as far as the snapshot knows them.
+
+    Days after the snapshot's newest are shown as 0, for nothing is known to have happened on them; days before its
+    oldest are left out.
+    """
+    window = [today - offset for offset in range(len(snapshot.days)) if today - offset >= snapshot.days[-1]]
+    head = f'query="{escaped(query.name)}",day="'
+    labels = []
+    for key in snapshot.groups:
+        labels.append('"' + "".join(f',{n}="{escaped(v)}"' for n, v in zip(query.labels, key, strict=True)))
+        await _pause_after(len(labels))
+    lines: dict[str, list[bytes]] = {metric.name: [] for metric in METRICS if metric.short_name in query.metrics}
+    series = len(window)
+    for day in window:
+        index = snapshot.days.index(day) if day in snapshot.days else None
+        amounts = [days[index] or _NOTHING if index is not None else _NOTHING for days in snapshot.groups.values()]
+        for metric in METRICS:
+            if metric.name not in lines:
+                continue
+            samples = _samples(metric, f"{metric.name}{{{head}{day_label(today - day)}", labels, amounts)
+            while step := list(islice(samples, _LINES_A_STEP)):
+                series += len(step)
+                lines[metric.name].append("".join(step).encode())
+                await asyncio.sleep(0)
+    starts = "".join(f'{DAY_START}{{{head}{day_label(today - day)}"}} {midnight(day)}\n' for day in window)
+    return RenderedQuery({**lines, DAY_START: [starts.encode()]}, series)
+
+
+async def assemble(queries: Sequence[RenderedQuery]) -> Exposition:
+    """Put the lines of all queries together, each metric's under its HELP and TYPE, and compress them."""
+    compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=31)
+    plain = []
+    compressed = []
+    for name, text in [(metric.name, metric.help) for metric in METRICS] + [(DAY_START, DAY_START_HELP)]:
+        pieces = [piece for query in queries for piece in query.lines.get(name, ())]
+        if pieces:
+            plain += [f"# HELP {name} {text}\n# TYPE {name} gauge\n".encode(), *pieces]
+    for piece in plain:
+        compressed.append(compressor.compress(piece))
+        await asyncio.sleep(0)
+    compressed.append(compressor.flush(zlib.Z_SYNC_FLUSH))
+    return Exposition(tuple(plain), sum(map(len, plain)), b"".join(compressed), compressor)
+
+
+def _samples(metric: Metric, head: str, labels: Sequence[str], amounts: Sequence[list[int]]) -> Iterator[str]:
+    """Yield the lines of one metric on one day: each group's, for each value that the metric is split by."""
+    for split, field in metric.fields.items():
+        index = FIELD_INDEX[field]
+        tail = f',{metric.split_by}="{split}"}} ' if metric.split_by else "} "
+        for group, amount in zip(labels, amounts, strict=True):
+            if metric.kind is not Kind.MEAN:
+                yield f"{head}{group}{tail}{_integer(amount[index])}\n"
+            elif amount[CALLS]:
+                yield f"{head}{group}{tail}{amount[index] / (amount[CALLS] * _MILLISECONDS)!r}\n"
+
+
+def _integer(value: int) -> int | str:
+    return value if value <= _MAX_NUMBER else "+Inf"
+
+
+async def _pause_after(steps: int) -> None:
+    if steps % _LINES_A_STEP == 0:
+        await asyncio.sleep(0)

@@ -1,0 +1,87 @@
+"""Adds records up into groups, one for each combination of label values, and folds the smallest where there are many.
+
+No sum is ever lost: what a query's groups show adds up to what its records said, on every day.
+"""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import add
+
+from exporter.metrics import CALLS, DIMENSIONS
+from exporter.records import Record
+from exporter.settings import Query
+
+OTHER = "other"
+
+Key = tuple[str, ...]
+"""A group's label values, in the order of the query's labels."""
+Days = tuple[list[int] | None, ...]
+"""A group's amounts for each day of the window, newest first; None where it had no record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one good poll found: the groups to show, over the days that were asked for (newest first)."""
+
+    days: tuple[int, ...]
+    groups: Mapping[Key, Days]
+    records: int
+    found: int
+    folded: int
+
+
+class Grouping:
+    """Adds up the records of one poll. Memory grows with the groups, not with the records."""
+
+    def __init__(self, query: Query, days: tuple[int, ...]) -> None:
+        """Start empty; `days` is the window that was asked for, newest first."""
+        self.window = {day: index for index, day in enumerate(days)}
+        self._max_groups = query.max_groups
+        self._other = (OTHER,) * len(query.labels)
+        self._positions = [list(DIMENSIONS).index(label) for label in query.labels]
+        self._groups: dict[Key, list[list[int] | None]] = {}
+        self._records = 0
+
+    def add(self, record: Record) -> None:
+        """Add one record to its group and day."""
+        dimensions = record.dimensions
+        key = tuple([dimensions[position] for position in self._positions])
+        days = self._groups.get(key)
+        if days is None:
+            days = self._groups[key] = [None] * len(self.window)
+        _add(days, self.window[record.day], record.amounts)
+        self._records += 1
+
+    def snapshot(self, previous: Snapshot | None = None) -> Snapshot:
+        """Return the finished sums. Groups that `previous` showed on the same day keep their own series."""
+        found = self._groups
+        days = tuple(self.window)
+        shown = dict.fromkeys(previous.groups if previous and previous.days == days else ())
+        newcomers = [key for key in found if key not in shown and key != self._other]
+        room = max(0, self._max_groups - len(shown) + (self._other in shown))
+        kept = newcomers if len(newcomers) <= room else heapq.nsmallest(room, newcomers, key=self._rank)
+        nothing: Days = (None,) * len(days)
+        groups: dict[Key, Days] = {key: tuple(found.get(key, nothing)) for key in (*shown, *kept)}
+        rest = [key for key in found if key not in groups]
+        if rest:
+            groups[self._other] = self._folded([self._other, *rest])
+        folded = len(rest) - (self._other in rest)
+        return Snapshot(days, groups, self._records, len(found), folded)
+
+    def _rank(self, key: Key) -> tuple[int, Key]:
+        """Order groups by their calls, most first, and equal ones by their labels."""
+        return -sum(amounts[CALLS] for amounts in self._groups[key] if amounts), key
+
+    def _folded(self, keys: list[Key]) -> Days:
+        total: list[list[int] | None] = [None] * len(self.window)
+        for key in keys:
+            for index, amounts in enumerate(self._groups.get(key, ())):
+                if amounts:
+                    _add(total, index, amounts)
+        return tuple(total)
+
+
+def _add(days: list[list[int] | None], index: int, amounts: list[int]) -> None:
+    so_far = days[index]
+    days[index] = amounts if so_far is None else list(map(add, so_far, amounts))

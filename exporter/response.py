@@ -1,0 +1,149 @@
+"""Reads the JSON of an answer as it arrives: bytes in, cut anywhere; whole records out, none of them kept.
+
+The standard library's C scanner decodes one record at a time, so a broken one cannot take the process or its
+neighbours with it. (ijson's C backend was tried: an integer of 5,000 digits crashes the interpreter, a lone surrogate
+or a number beyond 64 bits ends the whole document, and 30,000 levels of nesting take two gigabytes.)
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from exporter.errors import PollError, Reason
+
+_MAX_VALUE = 1 << 20  # characters of one record; bounds memory and the work of trying again when more has come
+_MAX_DIGITS = 400  # an integer of more digits is beyond any float
+_MORE = object()  # what the reader's steps yield where the text runs out
+
+_space = re.compile(r"[ \t\n\r]*").match
+
+
+def _bounded_int(digits: str) -> float:
+    return int(digits) if len(digits) < _MAX_DIGITS else float("-inf" if digits[0] == "-" else "inf")
+
+
+_decode = json.JSONDecoder(strict=False).raw_decode
+_decode_long_integers = json.JSONDecoder(strict=False, parse_int=_bounded_int).raw_decode
+
+
+class ResponseReader:
+    """Takes `{"success": true, "data": [record, …]}` in pieces and hands out the records.
+
+    `feed` yields each record as soon as it is whole, as any JSON value; `close` checks that the document was complete
+    and good. Both raise PollError `invalid_response`. `message` is what the answer says for itself.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._text = ""
+        self._position = 0
+        self._ended = False
+        self._members: dict[str, Any] = {}
+        self._steps = self._document()
+
+    @property
+    def message(self) -> str:
+        """The answer's own words, unchecked; empty where it has none."""
+        return str(self._members.get("message") or "")
+
+    def feed(self, piece: bytes) -> Iterator[Any]:
+        """Take the next piece of the body and yield the records that it completes."""
+        self._text = self._text[self._position :] + self._decoder.decode(piece, self._ended)
+        self._position = 0
+        for record in self._steps:
+            if record is _MORE:
+                return
+            yield record
+
+    def close(self) -> Iterator[Any]:
+        """Take the end of the body, yield what it completes, and check that the answer was whole and good."""
+        self._ended = True
+        yield from self.feed(b"")
+        if self._members.get("success", True) is not True:
+            raise _invalid("the API says success: false")
+        if "data" not in self._members:
+            raise _invalid("the answer holds no data")
+
+    def _document(self) -> Generator[Any, None, None]:
+        """Walk through the top-level object, yielding the records of `data`, and _MORE where the text runs out."""
+        if not (yield from self._mark("{")):
+            raise _invalid("the answer is not a JSON object")
+        mark = yield from self._mark("}")
+        while mark != "}":
+            key = yield from self._value()
+            if not isinstance(key, str) or key in self._members or not (yield from self._mark(":")):
+                raise _invalid("the answer is not valid JSON")
+            if key == "data":
+                self._members[key] = None
+                yield from self._records()
+            else:
+                value = yield from self._value()
+                if key in ("success", "message"):
+                    self._members[key] = value
+            mark = yield from self._mark(",}")
+            if not mark:
+                raise _invalid("the answer is not valid JSON")
+        while not self._ended or self._position < len(self._text):
+            self._position = _space(self._text, self._position).end()  # type: ignore[union-attr]
+            if self._position < len(self._text):
+                raise _invalid("the answer goes on after its end")
+            yield _MORE
+
+    def _records(self) -> Generator[Any, None, None]:
+        if not (yield from self._mark("[")):
+            raise _invalid("data is not a list")
+        mark = yield from self._mark("]")
+        while mark != "]":
+            yield (yield from self._value())
+            mark = yield from self._mark(",]")
+            if not mark:
+                raise _invalid("the answer is not valid JSON")
+
+    def _mark(self, expected: str) -> Generator[Any, None, str]:
+        """Skip white space and one of the expected characters; return it, or nothing where another one stands."""
+        while True:
+            self._position = _space(self._text, self._position).end()  # type: ignore[union-attr]
+            if self._position < len(self._text):
+                break
+            yield from self._more()
+        char = self._text[self._position]
+        if char not in expected:
+            return ""
+        self._position += 1
+        return char
+
+    def _value(self) -> Generator[Any, None, Any]:
+        """Return the next JSON value once it is whole."""
+        yield from self._mark("")
+        while True:
+            text, start = self._text, self._position
+            try:
+                try:
+                    value, end = _decode(text, start)
+                except json.JSONDecodeError:
+                    raise
+                except ValueError:  # an integer that Python refuses to convert
+                    value, end = _decode_long_integers(text, start)
+            except json.JSONDecodeError:
+                if len(text) - start > _MAX_VALUE:
+                    raise _invalid(
+                        "the answer is not valid JSON, or holds a record of over a million characters"
+                    ) from None
+            except RecursionError:
+                raise _invalid("the answer is nested too deeply") from None
+            else:
+                if end < len(text) or text[start] in '{["':  # a number might go on
+                    self._position = end
+                    return value
+            yield from self._more()
+
+    def _more(self) -> Generator[Any, None, None]:
+        if self._ended:
+            raise _invalid("the answer is not complete" if self._text or self._members else "the answer is empty")
+        yield _MORE
+
+
+def _invalid(message: str) -> PollError:
+    return PollError(Reason.INVALID_RESPONSE, message)

@@ -1,0 +1,133 @@
+"""Polls every query on its own timer, and all of them at midnight or when the clock was set."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from exporter.client import FlashbackClient
+from exporter.clock import SECONDS_A_DAY, Clock, now_utc, utc_day
+from exporter.poller import Poll, window
+from exporter.publication import Publication
+from exporter.settings import Query
+
+_SHARE_OF_INTERVAL = 0.9  # a poll ends well before the next one is due
+_STEP = 5.0  # seconds by which the wall clock may drift from the pace of waiting before it counts as set
+_LOOK = 1.0  # how often the clock is looked at, in seconds
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to poll one query: what to ask, whom, and how often (seconds). `source` is that of its state."""
+
+    query: Query
+    source: object
+    days: int
+    interval: float
+    client: FlashbackClient
+
+
+class Scheduler:
+    """Runs the plans. Polls of one query never overlap: one that would is skipped and counted."""
+
+    def __init__(self, publication: Publication, clock: Clock) -> None:
+        """Prepare; `start` begins."""
+        self._publication = publication
+        self._clock = clock
+        self._plans: Mapping[str, Plan] = {}
+        self._running: dict[str, Plan] = {}
+        self._watch: asyncio.Task[None] | None = None
+        # Two instances: the second one is there to count that it was skipped.
+        defaults = {"coalesce": True, "max_instances": 2, "misfire_grace_time": None}
+        self._timers = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the timers and the watch over the clock are running."""
+        return self._timers.running and self._watch is not None and not self._watch.done()
+
+    def polling(self, name: str) -> bool:
+        """Whether a poll of this query is under way."""
+        return name in self._running
+
+    def uses(self, client: FlashbackClient) -> bool:
+        """Whether a poll under way began with this client."""
+        return any(plan.client is client for plan in self._running.values())
+
+    def seconds_to_next_poll(self, name: str) -> float | None:
+        """Return when a query is polled next, in seconds from now; None where it is not scheduled."""
+        job = self._timers.get_job(name)
+        return max(0.0, (job.next_run_time - now_utc()).total_seconds()) if job and job.next_run_time else None
+
+    def start(self, plans: Mapping[str, Plan]) -> None:
+        """Begin: every query is polled at once, then on its timer."""
+        self._timers.start()
+        self._watch = asyncio.create_task(self._watch_clock(), name="clock watch")
+        self.replace(plans)
+
+    def replace(self, plans: Mapping[str, Plan]) -> None:
+        """Go on with other plans: new and changed ones are polled at once, unchanged ones keep their timer."""
+        before, self._plans = self._plans, plans
+        for name in before.keys() - plans.keys():
+            self._timers.remove_job(name)
+        for name, plan in plans.items():
+            if before.get(name) != plan:
+                trigger = IntervalTrigger(seconds=plan.interval, timezone=UTC)
+                self._timers.add_job(self._run, trigger, args=[name], id=name, replace_existing=True)
+                self._poll_soon(name)
+
+    async def stop(self) -> None:
+        """Stop all timers and cancel the polls under way."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._timers.running:
+            self._timers.shutdown(wait=False)
+        await asyncio.sleep(0)
+
+    async def _run(self, name: str) -> None:
+        if name in self._running:
+            await self._publication.skip(name)
+            return
+        try:
+            while (plan := self._plans.get(name)) is not None:
+                self._running[name] = plan
+                asked = window(self._clock, plan.days)
+                await self._poll(plan)
+                if self._plans.get(name) == plan and window(self._clock, plan.days) == asked:
+                    break  # otherwise a reload or midnight came in between
+        finally:
+            self._running.pop(name, None)
+
+    async def _poll(self, plan: Plan) -> None:
+        state = self._publication.view.states[plan.query.name]
+        previous = state.good.snapshot if state.good and state.source == plan.source else None
+        seconds = plan.interval * _SHARE_OF_INTERVAL
+        outcome = await Poll(plan.query, plan.days, seconds, plan.client, self._clock, previous).run()
+        await self._publication.add(plan.query.name, plan.source, outcome)
+
+    async def _watch_clock(self) -> None:
+        """Roll the days over at midnight and poll; poll too when the clock was set or the machine was suspended.
+
+        APScheduler goes by the wall clock: without this, a clock set back by an hour would mean an hour without polls.
+        """
+        while True:
+            before = self._clock.time()
+            pause = min(_LOOK, SECONDS_A_DAY - before % SECONDS_A_DAY)
+            await self._clock.sleep(pause)
+            now = self._clock.time()
+            if utc_day(now) != utc_day(before) or abs(now - before - pause) > _STEP:
+                _log.info("a new day began or the clock was set: polling all queries")
+                await self._publication.current()
+                for name in self._plans:
+                    self._poll_soon(name)
+
+    def _poll_soon(self, name: str) -> None:
+        """Poll now, and then on the timer; a poll under way sees for itself whether it must begin again."""
+        pause = self._plans[name].interval if name in self._running else 0
+        self._timers.modify_job(name, next_run_time=now_utc() + timedelta(seconds=pause))

@@ -1,0 +1,121 @@
+"""Serves a web application on the listen addresses: sockets, uvicorn, and patience with slow clients."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from exporter.errors import ListenError
+
+REQUEST_PATIENCE = 10.0  # seconds for a client to finish the headers of a request
+_KEEP_ALIVE = 120  # seconds without a request between two scrapes
+_GRACE = 2  # seconds for scrapes under way when the process ends
+
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return host and port of `host:port`, `[::1]:port` or `:port` (all interfaces). Raises ValueError."""
+    match = _ADDRESS.fullmatch(text)
+    if not match or int(match["port"]) > 65535:
+        raise ValueError("expected host:port, [::1]:port or :port")
+    return match["ipv6"] or match["host"] or "", int(match["port"])
+
+
+def bind(address: tuple[str, int]) -> list[socket.socket]:
+    """Return listening sockets for an address, on IPv4 and IPv6 where no host is given. Raises ListenError."""
+    host, port = address
+    shown = f"{f'[{host}]' if ':' in host else host}:{port}"
+    try:
+        if not host and socket.has_dualstack_ipv6():
+            return [_listening(socket.AF_INET6, ("::", port), dual=True)]
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [_listening(family, place) for family, place in dict.fromkeys((info[0], info[4]) for info in found)]
+    except OSError as error:
+        hint = "; another process uses it: stop that, or choose another with --web.listen-address"
+        taken = hint if isinstance(error, OSError) and "in use" in str(error) else ""
+        raise ListenError(f"cannot listen on {shown}: {error.strerror or error}{taken}") from None
+
+
+def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
+    return socket.create_server(place, family=family, backlog=1024, dualstack_ipv6=dual)
+
+
+class _PatientProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, with an end to its patience: it would wait for the headers of a request for ever."""
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_limit()
+        super().connection_lost(exc)
+
+    def _await_headers(self) -> None:
+        """Start the limit when bytes of a request may come and none is being answered; end it once one is."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._forget_limit()
+        elif self._limit is None:
+            self._limit = self.loop.call_later(REQUEST_PATIENCE, self._give_up)
+
+    def _forget_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _give_up(self) -> None:
+        self._limit = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn within this process: signals are left to the exporter."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def serving(app: ASGIApp) -> Server:
+    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set."""
+    return Server(
+        uvicorn.Config(
+            app,
+            http=_PatientProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
+
+
+def addresses(sockets: Sequence[socket.socket]) -> list[str]:
+    """Return `host:port` of each socket, as it stands in a URL on this machine."""
+    places = [listener.getsockname() for listener in sockets]
+    return [f"{_host(place[0])}:{place[1]}" for place in places]
+
+
+def _host(address: str) -> str:
+    if address in ("::", "0.0.0.0"):  # noqa: S104 - compared, not bound
+        return "localhost"
+    return f"[{address}]" if ":" in address else address
