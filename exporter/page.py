@@ -122,8 +122,8 @@ def _row(state: QueryState, page: Page, now: float) -> str:
     if failed and state.last is not None and state.last.reason is not None:
         row += (
             f'<tr class="error"><td></td><td colspan="7"><b>{escape(state.last.reason)}</b>:'
-            f" {escape(state.last.message)} ({_seconds(max(0.0, now - state.last.finished))} ago, {sum(state.failures.values())} of"
-            f" {state.polls} polls failed)</td></tr>"
+            f" {escape(state.last.message)} ({_seconds(max(0.0, now - state.last.finished))} ago,"
+            f" {sum(state.failures.values())} of {state.polls} polls failed)</td></tr>"
         )
     return row
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 
@@ -94,15 +95,16 @@ class Scheduler:
         if name in self._running:
             await self._publication.skip(name)
             return
-        try:
-            while (plan := self._plans.get(name)) is not None:
-                self._running[name] = plan
-                asked = window(self._clock, plan.days)
-                await self._poll(plan)
-                if self._plans.get(name) == plan and window(self._clock, plan.days) == asked:
-                    break  # otherwise a reload or midnight came in between
-        finally:
-            self._running.pop(name, None)
+        with suppress(asyncio.CancelledError):  # that is `stop`; APScheduler would log it as a fault
+            try:
+                while (plan := self._plans.get(name)) is not None:
+                    self._running[name] = plan
+                    asked = window(self._clock, plan.days)
+                    await self._poll(plan)
+                    if self._plans.get(name) == plan and window(self._clock, plan.days) == asked:
+                        break  # otherwise a reload or midnight came in between
+            finally:
+                self._running.pop(name, None)
 
     async def _poll(self, plan: Plan) -> None:
         state = self._publication.view.states[plan.query.name]
