@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -50,7 +51,10 @@ def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
 class _PatientProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, with an end to its patience: it would wait for the headers of a request for ever."""
 
-    _limit: asyncio.TimerHandle | None = None
+    def __init__(self, patience: float, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._patience = patience
+        self._limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -69,7 +73,7 @@ class _PatientProtocol(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._forget_limit()
         elif self._limit is None:
-            self._limit = self.loop.call_later(REQUEST_PATIENCE, self._give_up)
+            self._limit = self.loop.call_later(self._patience, self._give_up)
 
     def _forget_limit(self) -> None:
         if self._limit is not None:
@@ -91,12 +95,15 @@ class Server(uvicorn.Server):
         yield
 
 
-def serving(app: ASGIApp) -> Server:
-    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set."""
+def serving(app: ASGIApp, patience: float = REQUEST_PATIENCE) -> Server:
+    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set.
+
+    A client that does not finish the headers of a request within `patience` seconds is cut off.
+    """
     return Server(
         uvicorn.Config(
             app,
-            http=_PatientProtocol,
+            http=partial(_PatientProtocol, patience),  # type: ignore[arg-type] # anything that makes a protocol
             ws="none",
             lifespan="off",
             log_config=None,
