@@ -63,11 +63,10 @@ class Grouping:
         kept = newcomers if len(newcomers) <= room else heapq.nsmallest(room, newcomers, key=self._rank)
         nothing: Days = (None,) * len(days)
         groups: dict[Key, Days] = {key: tuple(found.get(key, nothing)) for key in (*shown, *kept)}
-        rest = [key for key in found if key not in groups]
-        if rest:
+        rest = [key for key in found if key not in groups and key != self._other]
+        if rest or self._other in found:
             groups[self._other] = self._folded([self._other, *rest])
-        folded = len(rest) - (self._other in rest)
-        return Snapshot(days, groups, self._records, len(found), folded)
+        return Snapshot(days, groups, self._records, len(found), len(rest))
 
     def _rank(self, key: Key) -> tuple[int, Key]:
         """Order groups by their calls, most first, and equal ones by their labels."""

@@ -72,7 +72,7 @@ METRICS = (
     Metric("llm_output_tokens", "Output tokens as the LLM counts them", {"": "llmTokensOut"}, Kind.BIG_COUNT),
     Metric(
         "active_conversations",
-        "Active conversations, not additive across users and days: a conversation counts in each",
+        "Conversations that were active, not additive across users and days",
         {"": "activeConversations"},
     ),
     Metric("policy_violations", "Policy violations found", {"": "policyViolations"}),
@@ -84,7 +84,7 @@ METRICS = (
     ),
     Metric("alerts", "Alerts raised by policies", {"": "numAlerts"}),
     Metric("blocks", "Requests blocked by policies", {"": "numBlocks"}),
-    Metric("latency_seconds", "Latency of a call", {"": "latency_ms"}, Kind.MEAN),
+    Metric("latency_seconds", "Average latency of a call", {"": "latency_ms"}, Kind.MEAN),
 )
 
 FIELD_KINDS = {field: metric.kind for metric in METRICS for field in metric.fields.values()}

@@ -134,7 +134,7 @@ class ResponseReader:
             except RecursionError:
                 raise _invalid("the answer is nested too deeply") from None
             else:
-                if end < len(text) or text[start] in '{["':  # a number might go on
+                if text[start] in '{["' or text[end : end + 1] not in ("", *".eE"):  # a number might go on
                     self._position = end
                     return value
             yield from self._more()

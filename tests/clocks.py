@@ -26,3 +26,11 @@ class FakeClock:
         """Let time pass, on both clocks."""
         self.wall += seconds
         self.elapsed += seconds
+
+
+class StillClock(FakeClock):
+    """Moves by hand alone: who sleeps on it sleeps until the test ends."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        await asyncio.Event().wait()
