@@ -27,9 +27,9 @@ def raw_record(**fields: object) -> dict[str, object]:
     return record | fields
 
 
-def answering(content: bytes, **options: object) -> httpx.MockTransport:
+def answering(content: bytes) -> httpx.MockTransport:
     """Return a transport that answers every request with 200 and this content."""
-    return httpx.MockTransport(lambda _: httpx.Response(200, content=content, **options))
+    return httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(content)))
 
 
 async def polled(content: bytes, clock, query: Query | None = None, days: int = 2) -> Snapshot:

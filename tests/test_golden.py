@@ -24,7 +24,7 @@ async def scrape(name: str, accept: str, api) -> str:
     clock, config = StillClock(), api.config()
     exporter = await Exporter.create(config, lambda: config, clock)
     exporter.start()
-    while exporter.waiting_for:
+    while exporter.waiting_for:  # noqa: ASYNC110 - lets the poll go on, waits for no time
         await asyncio.sleep(0)
     transport = httpx.ASGITransport(create_app(exporter, clock))
     async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as browser:

@@ -70,7 +70,6 @@ def test_an_answer_without_records_is_good(answer):
         (b'{"success":"true","data":[]}', "success: false"),
         (b'{"success":true,"data":[{"a":1}', "not complete"),
         (b'{"success":true,"data":[{"a":1}]', "not complete"),
-        (b'{"success":true,"data":[{"a":1}', "not complete"),
         (b'{"success":true,"data":[{"a"', "not complete"),
         (b'{"success":true,"data":[]} {', "goes on after its end"),
         (b'{"data":[],"data":[]}', "not valid JSON"),
