@@ -1,0 +1,60 @@
+"""The README says what the code does."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import exporter.settings
+from exporter.metrics import DAY_START, METRICS, OWN_METRICS
+from exporter.settings import Config
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading, without its head."""
+    section = re.split(r"\n#+ ", README.split(f"\n{heading}\n", 1)[1])[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_the_table_of_ai_metrics_is_the_codes():
+    """Every gauge of the AI statistics is listed with its API fields, its way of combining and its meaning."""
+    expected = [[metric.name, ", ".join(metric.fields.values()), metric.kind.value, metric.text] for metric in METRICS]
+    assert rows("### AI statistics") == [*expected, [DAY_START, "", "", "The UTC midnight at which the day began"]]
+
+
+def test_the_table_of_own_metrics_is_the_codes():
+    """Every metric about the exporter is listed with its type, labels and meaning."""
+    assert rows("### The exporter itself") == [
+        [metric.name, metric.type, ", ".join(metric.labels), metric.help.replace("`", "")]
+        for metric in OWN_METRICS.values()
+    ]
+
+
+def test_every_setting_is_listed():
+    """The table of settings has every key of the configuration, and no other."""
+
+    def keys(model, prefix: str = "") -> set[str]:
+        found = set()
+        for name, field in model.model_fields.items():
+            inner = re.findall(r"exporter\.settings\.(\w+)", str(field.annotation))
+            if inner and name != "filters":
+                found |= keys(getattr(exporter.settings, inner[0]), f"{prefix}{name}.")
+            else:
+                found.add(prefix + name)
+        return found
+
+    listed = {name.strip() for row in rows("## Configuration") for name in row[0].split(",")}
+    assert listed == keys(Config)
+
+
+def test_every_dependency_has_a_reason():
+    """The table of dependencies lists those of pyproject.toml, each with why it is there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    names = {re.match(r"[\w-]+", entry)[0].lower() for entry in wanted}
+    table = {name.strip().lower(): row[1] for row in rows("## Dependencies") for name in row[0].split(",")}
+    assert table.keys() == names
+    assert all(table.values())
