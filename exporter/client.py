@@ -139,8 +139,11 @@ class FlashbackClient:
         finally:
             self._permits.release()
 
-    def _seconds_until(self, deadline: float) -> float | None:
-        return None if deadline == float("inf") else max(0.0, deadline - self._clock.monotonic())
+    def _seconds_until(self, deadline: float) -> float:
+        seconds = deadline - self._clock.monotonic()
+        if seconds <= 0:
+            raise PollError(Reason.TIMEOUT, "the time of this poll is over")
+        return seconds
 
     @asynccontextmanager
     async def _exchange(
@@ -148,7 +151,7 @@ class FlashbackClient:
     ) -> AsyncIterator[httpx.Response]:
         """Send one request, hand out its answer, and end both in time. Counts it and translates what goes wrong."""
         headers = {"Authorization": f"Bearer {token.value}"} if token else {}
-        seconds = min(self._api.timeout, self._seconds_until(deadline) or float("inf"))
+        seconds = min(self._api.timeout, self._seconds_until(deadline))
         started = self._clock.monotonic()
         code = "error"
         try:
@@ -163,7 +166,7 @@ class FlashbackClient:
         except httpx.LocalProtocolError:
             raise PollError(Reason.INVALID_RESPONSE, "the request cannot be sent as HTTP") from None
         except httpx.TransportError as error:
-            raise _broken_connection(error) from None
+            raise _broken_connection(error, self._http.base_url.host) from None
         finally:
             self._observe(endpoint, code, self._clock.monotonic() - started)
 
@@ -255,17 +258,17 @@ def _retry_after(response: httpx.Response, now: float) -> float:
     return min(max(0.0, moment - now), _MAX_RETRY_AFTER)
 
 
-def _broken_connection(error: httpx.TransportError) -> PollError:
+def _broken_connection(error: httpx.TransportError, host: str) -> PollError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return PollError(Reason.TLS, f"the server's certificate is not trusted: {cause.verify_message}")
+            return PollError(Reason.TLS, f"the certificate of {host} is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return PollError(Reason.TLS, f"TLS failed: {cause.reason or 'handshake error'}")
+            return PollError(Reason.TLS, f"TLS with {host} failed: {cause.reason or 'handshake error'}")
         if isinstance(cause, OSError) and cause.strerror:
-            return PollError(Reason.NETWORK, f"cannot reach the API: {cause.strerror}", retryable=True)
+            return PollError(Reason.NETWORK, f"cannot reach {host}: {cause.strerror}", retryable=True)
         cause = cause.__cause__ or cause.__context__
-    return PollError(Reason.NETWORK, f"the connection broke: {type(error).__name__}", retryable=True)
+    return PollError(Reason.NETWORK, f"the connection to {host} broke: {type(error).__name__}", retryable=True)
 
 
 def _ssl_context(tls: TlsConfig) -> ssl.SSLContext:

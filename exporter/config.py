@@ -32,13 +32,18 @@ def load_config(path: Path | None, environment: Environment | None = None) -> Co
     Raises ConfigError with every problem, each with its place; no message ever shows a value.
     """
     name = str(path) if path else "environment"
-    document, places = _read(path, name) if path else ({}, {})
+    places: dict[Location, str] = {}
+    problems: list[Problem] = []
+    document = _read(path, name, places, problems) if path else {}
     if isinstance(document, Mapping) and isinstance(document.get("api", {}), Mapping | None):
         document = {**document, "api": _filled(dict(document.get("api") or {}), environment or Environment())}
     try:
-        return Config.model_validate(document, context=path.parent if path else None)
+        config = Config.model_validate(document, context=path.parent if path else None)
     except ValidationError as error:
-        raise ConfigError([_problem(detail, places, name) for detail in error.errors(include_input=False)]) from None
+        problems += [_problem(detail, places, name) for detail in error.errors(include_input=False)]
+    if problems:
+        raise ConfigError(problems)
+    return config
 
 
 def _filled(api: dict[str, Any], environment: Environment) -> dict[str, Any]:
@@ -64,18 +69,15 @@ def _given(environment: Environment, names: set[str]) -> dict[str, str]:
     return environment.model_dump(include=names, exclude_none=True)
 
 
-def _read(path: Path, name: str) -> tuple[Any, dict[Location, str]]:
-    """Return a YAML file's content and, for each node, its place as `file:line:column`."""
-    places: dict[Location, str] = {}
+def _read(path: Path, name: str, places: dict[Location, str], problems: list[Problem]) -> Any:
+    """Return a YAML file's content; note the place of each node as `file:line:column`, and duplicate keys."""
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
         node = loader.get_single_node()
         if node is None:
-            return {}, places
-        problems = list(_walk(node, (), name, places, set()))
-        if problems:
-            raise ConfigError(problems)
-        return loader.construct_document(node), places
+            return {}
+        problems += _walk(node, (), name, places, set())
+        return loader.construct_document(node)
     except OSError as error:
         raise ConfigError([Problem(name, f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
@@ -125,9 +127,5 @@ def _path(location: Location) -> str:
 def _problem(detail: Any, places: Mapping[Location, str], name: str) -> Problem:
     location: Location = detail["loc"]
     nearest = next((location[:n] for n in range(len(location), 0, -1) if location[:n] in places), ())
-    message = {
-        "extra_forbidden": "unknown key",
-        "missing": "required key is missing",
-    }.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     where = places.get(nearest, name) if nearest or not location else name
-    return Problem(f"{where}: {_path(location)}" if location else where, message)
+    return Problem(f"{where}: {_path(location)}" if location else where, detail["msg"])

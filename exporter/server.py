@@ -1,6 +1,7 @@
 """Serves a web application on the listen addresses: sockets, uvicorn, and patience with slow clients."""
 
 import asyncio
+import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
@@ -39,9 +40,8 @@ def bind(address: tuple[str, int]) -> list[socket.socket]:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return [_listening(family, place) for family, place in dict.fromkeys((info[0], info[4]) for info in found)]
     except OSError as error:
-        hint = "; another process uses it: stop that, or choose another with --web.listen-address"
-        taken = hint if isinstance(error, OSError) and "in use" in str(error) else ""
-        raise ListenError(f"cannot listen on {shown}: {error.strerror or error}{taken}") from None
+        what = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise ListenError(f"cannot listen on {shown}: {what}; choose another --web.listen-address") from None
 
 
 def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:

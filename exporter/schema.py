@@ -1,0 +1,179 @@
+"""What the configuration is made of: durations, sizes, paths and addresses, and the base of its sections."""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+_DURATION_UNITS = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 0.001}
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+){unit})?" for unit in _DURATION_UNITS), re.ASCII)
+_SIZE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE = re.compile(rf"(\d+) ?({'|'.join(_SIZE_UNITS)})", re.ASCII)
+
+
+def parse_duration(value: Any) -> float:
+    """Return a Prometheus duration such as `30s` or `1h30m` in seconds; ValueError says what was expected."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and len(value) < 100 else None
+    if not match or not value:
+        raise ValueError("expected a duration such as 30s, 5m or 1h30m")
+    return sum(int(count) * _DURATION_UNITS[unit] for unit, count in match.groupdict(default="0").items())
+
+
+def _parse_size(value: Any) -> int:
+    match = _SIZE.fullmatch(str(value)) if isinstance(value, str | int) and len(str(value)) < 100 else None
+    if not match or isinstance(value, bool):
+        raise ValueError("expected a size such as 512MiB or 1GiB")
+    return int(match[1]) * _SIZE_UNITS[match[2]]
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """Relative paths start at the configuration file's folder, as they do in Prometheus."""
+    return Path(info.context or ".") / path
+
+
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a list in which no entry stands twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("expected each entry once")
+    return values
+
+
+def one_of(known: Iterable[str]) -> AfterValidator:
+    """Return a validator for texts out of a list."""
+    names = tuple(known)
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _without_comma(value: str) -> str:
+    if "," in value or not value.strip():
+        raise ValueError("expected a text without commas, which the API uses to separate values")
+    return value
+
+
+def usable_address(value: str, info: ValidationInfo) -> str:
+    """Return the API's address; the token would be sent there."""
+    try:
+        url = urlsplit(value)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = port = None
+    if not host or port == 0 or url.scheme not in ("https", "http") or not value.isprintable() or " " in value:
+        raise ValueError("expected https://host[:port][/path]")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise ValueError("expected no user, password, query or fragment in it")
+    if url.scheme == "http" and not info.data.get("allow_plain_http") and not _is_loopback(host):
+        raise ValueError("expected https: http shows the token to everybody on the way (allow_plain_http permits it)")
+    return value
+
+
+def usable_proxy(value: SecretStr) -> SecretStr:
+    """Return the address of a proxy, which may hold a password."""
+    if not re.fullmatch(r"https?://[^\s/]+/?", value.get_secret_value()):
+        raise ValueError("expected http://[user:password@]host[:port]")
+    return value
+
+
+def seconds_or(value: Any, default: float) -> float:
+    """Return a duration, or the default where it is missing or wrong, which is reported elsewhere."""
+    try:
+        return default if value is None else parse_duration(value)
+    except ValueError:
+        return default
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(_parse_size), Field(ge=1024)]
+File = Annotated[Path, AfterValidator(_beside_the_file)]
+FilterValues = tuple[Annotated[str, AfterValidator(_without_comma)], ...]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, no unknown keys, every problem at once, and no input in error messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[str]:  # noqa: ARG003 - for the sections
+        """Yield what is wrong with a section as a whole; `given` are its keys as they were read, without nulls."""
+        yield from ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_problems(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Report what is wrong with the whole beside what is wrong with its parts."""
+        problems = []
+        if isinstance(data, Mapping):
+            given = {key: value for key, value in data.items() if value is not None}
+            problems = [
+                InitErrorDetails(type=PydanticCustomError("whole", text), input=None)
+                for text in cls.contradictions(given)
+            ]
+        try:
+            if not problems:
+                return handler(data)
+            handler(data)
+        except ValidationError as error:
+            problems += [
+                InitErrorDetails(type=PydanticCustomError("part", _in_words(detail)), loc=detail["loc"], input=None)
+                for detail in error.errors(include_input=False)
+                if not (detail["type"] == "too_short" and len(error.errors()) > 1)  # left by other faults
+            ]
+        raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
+
+
+_WORDS = {
+    "extra_forbidden": "unknown key",
+    "missing": "required key is missing",
+    "tuple_type": "expected a list",
+    "too_short": "expected at least one entry",
+    "string_type": "expected text",
+    "string_too_short": "expected text",
+    "string_too_long": "expected at most {max_length} characters",
+    "string_pattern_mismatch": "expected letters, digits, spaces and any of _.:/-",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "model_type": "expected keys and values",
+    "path_type": "expected a path",
+    "greater_than": "expected more than {gt}",
+    "greater_than_equal": "expected at least {ge}",
+    "less_than_equal": "expected at most {le}",
+}
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    words = _WORDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    return words.format(**detail.get("ctx", {})) if "{" in words else words
