@@ -65,7 +65,7 @@ def parse_record(raw: Any, window: Mapping[int, int]) -> Record:
     except KeyError as error:
         raise RejectedRecordError(Rejection.MISSING_FIELD, str(error.args[0])) from None
     amounts[_LATENCY] *= amounts[CALLS]
-    return Record(_day(timestamp, window), tuple(map(_label, dimensions, DIMENSIONS.values())), amounts)
+    return Record(_day(timestamp, window), _labels(dimensions), amounts)
 
 
 def _day(timestamp: Any, window: Mapping[int, int]) -> int:
@@ -75,6 +75,16 @@ def _day(timestamp: Any, window: Mapping[int, int]) -> int:
         milliseconds = timestamp > _MILLISECONDS_FROM
         raise RejectedRecordError(Rejection.MILLISECONDS if milliseconds else Rejection.OUTSIDE_WINDOW, "timestamp")
     return day
+
+
+def _labels(dimensions: tuple[Any, ...]) -> tuple[str, ...]:
+    try:
+        together = "".join(dimensions)
+    except TypeError:
+        together = ""
+    if together and together.isascii() and len(together) <= MAX_LABEL_BYTES:  # nearly always: nothing to cut or mend
+        return dimensions
+    return tuple(map(_label, dimensions, DIMENSIONS.values()))
 
 
 def _label(value: object, field: str) -> str:
@@ -100,6 +110,8 @@ def _big_count(value: Any, field: str) -> int:
     """Return a whole number that the API writes as a string of digits, to keep it exact."""
     if type(value) is not str:
         return _count(value, field)
+    if value.isdigit() and value.isascii() and len(value) < _MAX_DIGITS:
+        return int(value)
     digits = value.lstrip("0") or "0" if value else ""
     if digits.isascii() and digits.isdigit():
         return _count(int(digits) if len(digits) <= _MAX_DIGITS else math.inf, field)

@@ -34,3 +34,35 @@ class StillClock(FakeClock):
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
         await asyncio.Event().wait()
+
+
+class HandClock(FakeClock):
+    """Stands still until it is moved, for those who sleep as well: they wake up once enough time has passed."""
+
+    def __init__(self, time: float = 1_704_110_400.0) -> None:
+        super().__init__(time)
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+        self._asleep = asyncio.Condition()
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        waking = asyncio.get_running_loop().create_future()
+        sleeper = (self.elapsed + seconds, waking)
+        self._sleepers.append(sleeper)
+        async with self._asleep:
+            self._asleep.notify_all()
+        try:
+            await waking
+        finally:
+            self._sleepers.remove(sleeper)
+
+    async def asleep(self, number: int = 1) -> None:
+        """Wait until so many are asleep."""
+        async with asyncio.timeout(15), self._asleep:
+            await self._asleep.wait_for(lambda: len(self._sleepers) >= number)
+
+    def move(self, seconds: float) -> None:
+        super().move(seconds)
+        for due, waking in self._sleepers:
+            if due <= self.elapsed and not waking.done():
+                waking.set_result(None)
