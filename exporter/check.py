@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from exporter.client import FlashbackClient
+from exporter.client import FlashbackClient, ssl_context
 from exporter.clock import Clock, utc_day
 from exporter.errors import ConfigError, PollError, Problem
 from exporter.exposition import render_query
@@ -16,7 +16,7 @@ from exporter.telemetry import ApiTelemetry
 
 
 def check_files(config: Config) -> None:
-    """Raise ConfigError for every secret file that cannot be read; a refresh token need not be there yet."""
+    """Raise ConfigError for all files that cannot be used; beside a login, a refresh token need not be there yet."""
     api = config.api
     files: list[tuple[str, Path | None]] = []
     if api.authorization:
@@ -32,6 +32,10 @@ def check_files(config: Config) -> None:
                 read_secret(path, "the file")
         except PollError as error:
             problems.append(Problem(name, str(error)))
+    try:
+        ssl_context(api.tls_config)
+    except ConfigError as error:
+        problems += error.problems
     if problems:
         raise ConfigError(problems)
 

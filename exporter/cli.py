@@ -22,7 +22,10 @@ OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 fine, 1 run-time failure, 2 bad usage or configuration."""
-    options = _parser().parse_args(arguments)
+    defaults = argparse.Namespace(
+        level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False
+    )
+    options = _parser().parse_args(arguments, defaults)
     log.configure(options.level, options.format)
     try:
         if options.command == "check":
@@ -67,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"flashback-exporter {__version__}")
-    parser.set_defaults(level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False)
     commands = parser.add_subparsers(dest="command", metavar="[check | demo]", title="commands")
     text = "validate the configuration and exit"
     check = commands.add_parser("check", help=text, description=text, parents=[common, config], allow_abbrev=False)

@@ -60,7 +60,7 @@ class FlashbackClient:
             self._http = httpx.AsyncClient(
                 base_url=api.base_url,
                 transport=transport,
-                verify=_ssl_context(api.tls_config),
+                verify=ssl_context(api.tls_config),
                 proxy=api.proxy_url.get_secret_value() if api.proxy_url else None,
                 timeout=api.timeout,
                 follow_redirects=False,
@@ -271,7 +271,8 @@ def _broken_connection(error: httpx.TransportError, host: str) -> PollError:
     return PollError(Reason.NETWORK, f"the connection to {host} broke: {type(error).__name__}", retryable=True)
 
 
-def _ssl_context(tls: TlsConfig) -> ssl.SSLContext:
+def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
+    """Return how to do TLS towards the API. Raises ConfigError where a file cannot be used."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         if tls.cert_file:

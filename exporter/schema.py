@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, LiteralString, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 _DURATION_UNITS = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 0.001}
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+){unit})?" for unit in _DURATION_UNITS), re.ASCII)
+_MAX_DURATION = 2**63 / 1e9  # as in Prometheus
 _SIZE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SIZE = re.compile(rf"(\d+) ?({'|'.join(_SIZE_UNITS)})", re.ASCII)
 
@@ -32,7 +33,10 @@ def parse_duration(value: Any) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) and len(value) < 100 else None
     if not match or not value:
         raise ValueError("expected a duration such as 30s, 5m or 1h30m")
-    return sum(int(count) * _DURATION_UNITS[unit] for unit, count in match.groupdict(default="0").items())
+    seconds = sum(int(count) * _DURATION_UNITS[unit] for unit, count in match.groupdict(default="0").items())
+    if seconds > _MAX_DURATION:
+        raise ValueError("expected a duration of less than 292 years")
+    return seconds
 
 
 def _parse_size(value: Any) -> int:
@@ -79,7 +83,14 @@ def usable_address(value: str, info: ValidationInfo) -> str:
         host, port = url.hostname, url.port
     except ValueError:
         host = port = None
-    if not host or port == 0 or url.scheme not in ("https", "http") or not value.isprintable() or " " in value:
+    if (
+        not host
+        or ".." in host
+        or port == 0
+        or url.scheme not in ("https", "http")
+        or not value.isprintable()
+        or " " in value
+    ):
         raise ValueError("expected https://host[:port][/path]")
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise ValueError("expected no user, password, query or fragment in it")
@@ -114,8 +125,13 @@ def _is_loopback(host: str) -> bool:
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(_parse_size), Field(ge=1024)]
+Whole = Annotated[int, Field(strict=True)]
 File = Annotated[Path, AfterValidator(_beside_the_file)]
 FilterValues = tuple[Annotated[str, AfterValidator(_without_comma)], ...]
+
+
+Problem = tuple[tuple[str | int, ...], LiteralString]
+"""Where in a section something is wrong, and what was expected there."""
 
 
 class Settings(BaseModel):
@@ -124,8 +140,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @classmethod
-    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[str]:  # noqa: ARG003 - for the sections
-        """Yield what is wrong with a section as a whole; `given` are its keys as they were read, without nulls."""
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:  # noqa: ARG003 - for the sections
+        """Yield what is wrong with a section as a whole, and where in it.
+
+        `given` are its keys as they were read, without nulls.
+        """
         yield from ()
 
     @model_validator(mode="wrap")
@@ -136,8 +155,8 @@ class Settings(BaseModel):
         if isinstance(data, Mapping):
             given = {key: value for key, value in data.items() if value is not None}
             problems = [
-                InitErrorDetails(type=PydanticCustomError("whole", text), input=None)
-                for text in cls.contradictions(given)
+                InitErrorDetails(type=PydanticCustomError("whole", text), loc=where, input=None)
+                for where, text in cls.contradictions(given)
             ]
         try:
             if not problems:

@@ -30,7 +30,7 @@ def secret(value: SecretStr | None, path: Path | None, what: str) -> str:
     """Return a secret that the configuration holds itself (`value`) or names a file for (`path`)."""
     if path is not None:
         return read_secret(path, what + "_file")
-    return _checked(value.get_secret_value().encode() if value else b"", what)
+    return _checked(value.get_secret_value().encode(errors="surrogateescape") if value else b"", what)
 
 
 def write_secret(path: Path, value: str) -> None:

@@ -39,6 +39,8 @@ def bind(address: tuple[str, int]) -> list[socket.socket]:
             return [_listening(socket.AF_INET6, ("::", port), dual=True)]
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return [_listening(family, place) for family, place in dict.fromkeys((info[0], info[4]) for info in found)]
+    except UnicodeError:
+        raise ListenError(f"cannot listen on {shown}: that is no host name") from None
     except OSError as error:
         what = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise ListenError(f"cannot listen on {shown}: {what}; choose another --web.listen-address") from None

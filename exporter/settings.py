@@ -10,8 +10,10 @@ from exporter.schema import (
     Duration,
     File,
     FilterValues,
+    Problem,
     Settings,
     Size,
+    Whole,
     distinct,
     one_of,
     seconds_or,
@@ -30,10 +32,10 @@ class Authorization(Settings):
     credentials_file: File | None = None
 
     @classmethod
-    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[str]:
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where the token has not one source."""
         if len({"credentials", "credentials_file"} & given.keys()) != 1:
-            yield "expected exactly one of credentials, credentials_file"
+            yield (), "expected exactly one of credentials, credentials_file"
 
 
 class Login(Settings):
@@ -44,10 +46,10 @@ class Login(Settings):
     password_file: File | None = None
 
     @classmethod
-    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[str]:
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where the password has not one source."""
         if len({"password", "password_file"} & given.keys()) != 1:
-            yield "expected exactly one of password, password_file"
+            yield (), "expected exactly one of password, password_file"
 
 
 class TlsConfig(Settings):
@@ -59,10 +61,10 @@ class TlsConfig(Settings):
     insecure_skip_verify: bool = False
 
     @classmethod
-    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[str]:
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where a key has no certificate."""
         if "key_file" in given and "cert_file" not in given:
-            yield "expected cert_file beside key_file"
+            yield ("key_file",), "expected cert_file beside it"
 
 
 class Api(Settings):
@@ -75,20 +77,23 @@ class Api(Settings):
     refresh_token_file: File | None = None
     timeout: Annotated[Duration, Field(gt=0)] = 30.0
     max_response_size: Size = 1 << 30
-    max_concurrent_requests: Annotated[int, Field(ge=1, le=100)] = 2
+    max_concurrent_requests: Annotated[Whole, Field(ge=1, le=100)] = 2
     proxy_url: Annotated[SecretStr, AfterValidator(usable_proxy)] | None = None
     tls_config: TlsConfig = TlsConfig()
 
     @classmethod
-    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[str]:
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where there is not exactly one way to sign in; a refresh token may stand beside a password."""
         ways = {"authorization", "login", "refresh_token_file"} & given.keys()
         if "authorization" in ways and len(ways) > 1:
-            yield "expected one way to sign in: authorization, or login and/or refresh_token_file"
+            yield (), "expected one way to sign in: authorization, or login and/or refresh_token_file"
         if not ways:
             yield (
-                "expected a way to sign in: authorization, login or refresh_token_file here, or FLASHBACK_EMAIL and"
-                " FLASHBACK_PASSWORD, FLASHBACK_ACCESS_TOKEN or FLASHBACK_REFRESH_TOKEN_FILE in the environment"
+                (),
+                (
+                    "expected a way to sign in: authorization, login or refresh_token_file here, or FLASHBACK_EMAIL and"
+                    " FLASHBACK_PASSWORD, FLASHBACK_ACCESS_TOKEN or FLASHBACK_REFRESH_TOKEN_FILE in the environment"
+                ),
             )
 
 
@@ -96,7 +101,7 @@ class Poll(Settings):
     """When to poll and how many days to ask for."""
 
     interval: Annotated[Duration, Field(ge=1)] = 300.0
-    days: Annotated[int, Field(ge=1, le=7)] = 2
+    days: Annotated[Whole, Field(ge=1, le=7)] = 2
     max_data_age: Annotated[Duration, Field(gt=0)] = 3600.0
 
 
@@ -125,7 +130,7 @@ class Query(Settings):
     metrics: Annotated[tuple[MetricName, ...], AfterValidator(distinct), Field(min_length=1)] = tuple(
         metric.short_name for metric in METRICS
     )
-    max_groups: Annotated[int, Field(ge=1)] = 10_000
+    max_groups: Annotated[Whole, Field(ge=1)] = 10_000
 
 
 class Config(Settings):
@@ -136,18 +141,21 @@ class Config(Settings):
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
 
     @classmethod
-    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[str]:
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where names are not different, or data would be too old before the next poll."""
-        poll = given.get("poll")
-        queries = given.get("queries")
-        sections = [query for query in queries if isinstance(query, Mapping)] if isinstance(queries, list) else [{}]
-        names = [query.get("name", "default") for query in sections]
-        if any(names.count(name) > 1 for name in names):
-            yield "queries: expected a different name for each"
+        poll, queries = given.get("poll"), given.get("queries")
         times = poll if isinstance(poll, Mapping) else {}
         age = seconds_or(times.get("max_data_age"), 3600)
-        if any(seconds_or(query.get("interval", times.get("interval")), 300) >= age for query in sections):
-            yield "expected every interval to be shorter than poll.max_data_age"
+        seen = set()
+        for index, query in enumerate(queries if isinstance(queries, list) else [{}]):
+            section = query if isinstance(query, Mapping) else {}
+            name = str(section.get("name", "default"))
+            if name in seen:
+                yield ("queries", index, "name"), "expected a different name for each"
+            seen.add(name)
+            if seconds_or(section.get("interval", times.get("interval")), 300) >= age:
+                where = ("queries", index, "interval") if "interval" in section else ("poll", "interval")
+                yield where, "expected an interval shorter than poll.max_data_age"
 
     def interval(self, query: Query) -> float:
         """Return the seconds between two polls of a query."""

@@ -16,6 +16,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from exporter import __version__
+from exporter.auth import LOGIN, REFRESH
+from exporter.client import DAILY
 from exporter.clock import Clock
 from exporter.errors import Reason
 from exporter.groups import Snapshot
@@ -33,11 +35,16 @@ class ApiTelemetry:
     """Counts and times the requests to the API. Outlives the client, so that a reload resets no counter."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Register both metrics."""
+        """Register both metrics, with every endpoint at 0."""
         self._requests = Counter(_REQUESTS.name, _REQUESTS.help, _REQUESTS.labels, registry=registry)
         self._durations = Histogram(
             _DURATIONS.name, _DURATIONS.help, _DURATIONS.labels, registry=registry, buckets=_BUCKETS
         )
+
+        for endpoint in (DAILY, LOGIN, REFRESH):
+            self._durations.labels(endpoint)
+            for code in ("200", "error"):
+                self._requests.labels(endpoint, code)
 
     def observe(self, endpoint: str, code: str, seconds: float) -> None:
         """Count one request, with its status code or `error`."""

@@ -1,0 +1,386 @@
+"""The command line: arguments, exit codes, what is printed, and `check`."""
+
+import json
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import anyio.to_thread
+import pytest
+import structlog
+from clocks import FakeClock
+
+from exporter import __version__
+from exporter.cli import main
+from exporter.server import parse_address
+from exporter.simulator import EMAIL, PASSWORD, Fault
+
+CANARY = "canary"
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    """Each command finds no variables of the machine, and leaves no logging behind."""
+    for name in [name for name in os.environ if name.upper().startswith("FLASHBACK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def clock():
+    """Return a clock that stands still now: `check --live` asks for the days that the machine's clock shows."""
+    return FakeClock(time.time())
+
+
+@pytest.fixture
+def run(capfd):
+    """Return a function that runs a command in this process and gives exit code, output and error output."""
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as end:  # argparse ends bad usage, --help and --version
+            code = end.code
+        out, err = capfd.readouterr()
+        assert CANARY not in out + err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def configuration(tmp_path):
+    """Return a function that writes a configuration file, by default a good one, and gives its path."""
+
+    def configuration(content="api: {login: {email: me@example.com, password: canary}}\n"):
+        path = tmp_path / "exporter.yml"
+        path.write_text(content)
+        return path
+
+    return configuration
+
+
+@pytest.fixture
+def live(configuration, api, run):
+    """Return a function that runs `check --live` against the simulator, beside the event loop that serves it."""
+
+    async def live(password=PASSWORD, rest=""):
+        login = f"{{email: {EMAIL}, password: {password}}}"
+        path = configuration(f"api: {{base_url: '{api.base_url}', login: {login}, timeout: 10s}}\n{rest}")
+        return await anyio.to_thread.run_sync(run, "check", "--live", "--config.file", path)
+
+    return live
+
+
+# Usage
+
+
+def test_the_version_is_printed(run):
+    """--version prints name and version on standard output."""
+    assert run("--version") == (0, f"flashback-exporter {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        (
+            ["--help"],
+            {"--config.file", "--web.listen-address", "--web.telemetry-path", "--web.enable-lifecycle", "--log.level",
+             "--log.format", "--version", "--help"},
+        ),
+        (["check", "--help"], {"--config.file", "--live", "--log.level", "--log.format", "--help"}),
+        (["demo", "--help"], {"--web.listen-address", "--web.telemetry-path", "--log.level", "--log.format", "--help"}),
+        (["-h"], {"--help"}),
+    ],
+)  # fmt: skip
+def test_help_names_every_flag(command, flags, run):
+    """--help prints the flags of a command on standard output."""
+    code, out, err = run(*command)
+    assert (code, err) == (0, "")
+    assert flags <= set(re.findall(r"--[\w.-]+", out))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve"],
+        ["--no.such.flag"],
+        ["--config"],
+        ["--config.file"],
+        ["--config.fil=exporter.yml"],
+        ["--live"],
+        ["check", "exporter.yml"],
+        ["check", "--web.listen-address=:80"],
+        ["demo", "--config.file=exporter.yml"],
+        ["--log.level=verbose"],
+        ["--log.format=xml"],
+        ["--web.telemetry-path=metrics"],
+        ["--web.telemetry-path="],
+        ["--web.telemetry-path=/-/metrics"],
+        ["--web.telemetry-path=/{metrics}"],
+        ["--web.telemetry-path=/metrics?x"],
+        ["--web.listen-address=9877"],
+        ["--web.listen-address=localhost"],
+        ["--web.listen-address="],
+        ["--web.listen-address=:65536"],
+        ["--web.listen-address=:-1"],
+        ["--web.listen-address=:http"],
+        ["--web.listen-address=::1:9877"],
+        ["--web.listen-address=[::1]"],
+        ["--web.listen-address=[::1:9877"],
+        ["--web.listen-address=http://localhost:9877"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_ends_with_2(arguments, run):
+    """Bad usage ends with code 2, prints the usage on standard error, and starts nothing."""
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: flashback-exporter")
+    assert re.search(r"^flashback-exporter.*: error: ", err, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (":9877", ("", 9877)),
+        ("localhost:9877", ("localhost", 9877)),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("exporter.example.com:65535", ("exporter.example.com", 65535)),
+        ("[::1]:9877", ("::1", 9877)),
+        ("[::]:9877", ("::", 9877)),
+        ("[fe80::1%eth0]:9877", ("fe80::1%eth0", 9877)),
+    ],
+)
+def test_listen_addresses_are_written_as_in_prometheus(text, address):
+    """A listen address is host:port, [IPv6]:port or :port."""
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("command", [[], ["demo"]])
+def test_a_taken_port_ends_with_1_and_says_what_to_do(command, configuration, run):
+    """A port that another process uses ends the command with code 1 and a hint."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        file = [] if command else ["--config.file", configuration()]
+        code, out, err = run(*command, *file, "--web.listen-address", f"127.0.0.1:{port}")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"flashback-exporter: cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert "--web.listen-address" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("address", ["a..b:9877", f"{'a' * 64}.example:9877", "[::zz]:9877", "not a name:9877"])
+def test_an_address_that_cannot_be_had_is_named(address, configuration, run):
+    """A listen address that names no host ends the command with one line that names it, not with a traceback."""
+    code, out, err = run("--config.file", configuration(), "--web.listen-address", address)
+    assert code in (1, 2)
+    assert out == ""
+    assert address in err
+    assert "Traceback" not in err
+
+
+# Configuration
+
+
+@pytest.mark.parametrize("command", [[], ["check"]])
+def test_a_bad_configuration_ends_with_2_and_lists_everything(command, configuration, run):
+    """Every problem of a bad configuration is printed on standard error at once, each on its line with its place."""
+    path = configuration(
+        "api:\n  login: {email: me@example.com, password: canary, pass: canary}\n  timeout: 3\npoll: {days: 9}\n"
+    )
+    code, out, err = run(*command, "--config.file", path)
+    assert (code, out) == (2, "")
+    assert sorted(err.splitlines()) == [
+        f"flashback-exporter: {path}:2:52: api.login.pass: unknown key",
+        f"flashback-exporter: {path}:3:3: api.timeout: expected a duration such as 30s, 5m or 1h30m",
+        f"flashback-exporter: {path}:4:8: poll.days: expected at most 7",
+    ]
+
+
+@pytest.mark.parametrize("command", [[], ["check"]])
+def test_a_missing_configuration_ends_with_2(command, tmp_path, run):
+    """A configuration file that is not there is bad configuration."""
+    code, _, err = run(*command, "--config.file", tmp_path / "missing.yml")
+    assert code == 2
+    assert err == f"flashback-exporter: {tmp_path}/missing.yml: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("command", [[], ["check"]])
+def test_nothing_configured_ends_with_2_and_names_the_ways_to_sign_in(command, run):
+    """Without file and variables the command says which ones it needs."""
+    code, _, err = run(*command)
+    assert code == 2
+    assert "expected a way to sign in" in err
+    assert "FLASHBACK_EMAIL" in err
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_check_accepts_a_good_configuration(before, configuration, run):
+    """`check` says that a configuration is valid, wherever the flag stands, and asks nobody."""
+    path = configuration()
+    arguments = ["--config.file", path, "check"] if before else ["check", "--config.file", path]
+    assert run(*arguments) == (0, f"SUCCESS: {path} is a valid configuration\n", "")
+
+
+def test_check_accepts_an_environment(run, monkeypatch):
+    """`check` without a file checks the environment."""
+    monkeypatch.setenv("FLASHBACK_EMAIL", "me@example.com")
+    monkeypatch.setenv("FLASHBACK_PASSWORD", CANARY)
+    assert run("check") == (0, "SUCCESS: the environment is a valid configuration\n", "")
+
+
+@pytest.mark.parametrize(
+    ("api", "keys"),
+    [
+        ("authorization: {credentials_file: missing}", ["api.authorization.credentials_file"]),
+        ("login: {email: a, password_file: missing}", ["api.login.password_file"]),
+        ("refresh_token_file: missing", ["api.refresh_token_file"]),
+        (
+            "login: {email: a, password_file: missing}, refresh_token_file: empty",
+            ["api.login.password_file", "api.refresh_token_file"],
+        ),
+        ("login: {email: a, password: canary}, tls_config: {ca_file: missing}", ["api.tls_config"]),
+        ("login: {email: a, password: canary}, tls_config: {ca_file: empty}", ["api.tls_config"]),
+        ("login: {email: a, password: canary}, tls_config: {cert_file: missing}", ["api.tls_config"]),
+        (
+            "login: {email: a, password_file: missing}, tls_config: {ca_file: missing}",
+            ["api.login.password_file", "api.tls_config"],
+        ),
+    ],
+)
+def test_check_reads_the_files_that_a_configuration_names(api, keys, configuration, run, tmp_path):
+    """`check` reports every secret and TLS file that is missing or no such file, as the daemon would find it."""
+    (tmp_path / "empty").touch()
+    code, out, err = run("check", "--config.file", configuration(f"api: {{{api}}}"))
+    assert code == 2
+    assert "SUCCESS" not in out
+    assert len(err.splitlines()) == len(keys)
+    for key, line in zip(keys, err.splitlines(), strict=True):
+        assert key in line
+
+
+def test_check_does_not_ask_for_a_refresh_token_that_is_still_to_come(configuration, run):
+    """Beside a login, the refresh token file need not be there before the first sign-in."""
+    path = configuration("api: {login: {email: a, password: canary}, refresh_token_file: later}")
+    assert run("check", "--config.file", path)[0] == 0
+
+
+# Against the API
+
+
+async def test_a_live_check_says_what_would_result(live, api):
+    """`check --live` makes one request per query and prints records, groups and series."""
+    queries = "queries: [{name: all}, {name: few, labels: [llm_type], metrics: [api_calls, alerts]}]"
+    code, out, err = await live(rest=queries)
+    assert (code, err) == (0, "")
+    valid, first, second = out.splitlines()
+    assert valid.endswith("exporter.yml is a valid configuration")
+    result = (
+        r"SUCCESS: query (\w+): (\d+) records, (\d+) groups \(0 folded into other\), (\d+) series, 0 records left out"
+    )
+    name, records, groups, series = re.match(result, first).groups()
+    assert name == "all"
+    assert int(records) > int(groups) > 300
+    assert int(series) > int(groups) * 2 * 10
+    name, same_records, groups, series = re.match(result, second).groups()
+    assert (name, same_records, groups) == ("few", records, "5")
+    assert int(series) == 5 * 2 * 2 + 2  # groups, days and metrics, and when each day began
+    assert len(api.simulator.requests) == 2
+
+
+async def test_a_live_check_with_a_wrong_password_ends_with_1(live, api):
+    """A refused sign-in is a failure of the run: code 1, the API's own reason, and no password."""
+    code, out, err = await live(password=CANARY, rest="queries: [{name: one}, {name: two}]")
+    assert code == 1
+    assert "is a valid configuration" in out
+    assert "SUCCESS: query" not in out
+    failed = [line for line in err.splitlines() if line.startswith("FAILED: ")]
+    assert [line.split(":")[1] for line in failed] == [" query one", " query two"]
+    assert all(": auth: " in line and "INVALID_PASSWORD" in line for line in failed)
+    assert not api.simulator.requests
+
+
+async def test_a_live_check_goes_on_after_a_failed_query(live, api):
+    """One query that fails does not hide what the others give, but the code is 1."""
+    api.simulator.misbehave(Fault(status=400))
+    code, out, err = await live(rest="queries: [{name: one}, {name: two}]")
+    assert code == 1
+    assert "FAILED: query one: bad_request: HTTP 400 as requested" in err
+    assert "SUCCESS: query two: " in out
+
+
+async def test_a_live_check_of_an_api_that_is_not_there_ends_with_1(configuration, run):
+    """An address where nobody listens ends with code 1, in the time of one request."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    path = configuration(
+        f"api: {{base_url: 'http://127.0.0.1:{port}', timeout: 200ms, login: {{email: a, password: canary}}}}"
+    )
+    code, _, err = await anyio.to_thread.run_sync(run, "check", "--live", "--config.file", path)
+    assert code == 1
+    assert "FAILED: query default: network: cannot reach 127.0.0.1: " in err
+
+
+# Logs and the process
+
+
+@pytest.fixture
+def refused(configuration, api, run):
+    """Return a function that runs, with flags, a live check whose sign-in the simulator refuses."""
+
+    async def refused(*flags):
+        login = f"{{email: {EMAIL}, password: canary}}"
+        path = configuration(f"api: {{base_url: '{api.base_url}', login: {login}}}")
+        _, _, err = await anyio.to_thread.run_sync(run, "check", "--live", "--config.file", path, *flags)
+        return [line for line in err.splitlines() if not line.startswith("FAILED: ")]
+
+    return refused
+
+
+async def test_logs_are_logfmt(refused):
+    """A log line is logfmt: when, how severe, where from, what."""
+    (line,) = await refused()
+    assert re.match(r'ts=\S+Z level=warning logger=exporter\.poller msg="poll failed" .*reason=auth', line)
+
+
+async def test_logs_are_json_on_request(refused):
+    """--log.format=json makes a log line a JSON object."""
+    (line,) = await refused("--log.format=json")
+    record = json.loads(line)
+    assert (record["level"], record["msg"], record["reason"]) == ("warning", "poll failed", "auth")
+
+
+async def test_log_flags_may_stand_before_the_command(configuration, api, run):
+    """A flag means the same before and after `check`."""
+    path = configuration(f"api: {{base_url: '{api.base_url}', login: {{email: a, password: canary}}}}")
+    arguments = ["--log.level=error", "--log.format=json", "check", "--live", "--config.file", path]
+    code, _, err = await anyio.to_thread.run_sync(run, *arguments)
+    assert code == 1
+    assert [line for line in err.splitlines() if not line.startswith("FAILED: ")] == []
+
+
+async def test_less_is_logged_on_request(refused):
+    """--log.level=error leaves out what is less severe."""
+    assert await refused("--log.level=error") == []
+
+
+@pytest.mark.parametrize(
+    "start", [["-m", "exporter"], ["-c", "from exporter.cli import main; raise SystemExit(main())"]]
+)
+def test_the_exit_code_is_that_of_the_process(start):
+    """`python -m exporter` and the installed command end the process with the code of the command."""
+    process = subprocess.run([sys.executable, *start, "check"], capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert "expected a way to sign in" in process.stderr
