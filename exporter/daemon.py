@@ -73,7 +73,7 @@ class Exporter:
         await self.scheduler.stop()
         for task in self._retired:
             task.cancel()
-        await self._client.aclose()
+        await asyncio.gather(*self._retired, self._client.aclose(), return_exceptions=True)
 
     async def reload(self) -> None:
         """Read the configuration again and go on with it. Raises ConfigError and changes nothing where it is bad."""
@@ -99,9 +99,11 @@ class Exporter:
         """Close a client once the polls that began with it have ended."""
 
         async def close() -> None:
-            while self.scheduler.uses(client):
-                await self._clock.sleep(1)
-            await client.aclose()
+            try:
+                while self.scheduler.uses(client):
+                    await self._clock.sleep(1)
+            finally:
+                await client.aclose()
 
         task = asyncio.create_task(close(), name="retire client")
         self._retired.add(task)
@@ -119,8 +121,9 @@ def _states(config: Config, before: States) -> States:
     for query in config.queries:
         source, interval, age = _source(config, query), config.interval(query), config.poll.max_data_age
         state = before.get(query.name) or QueryState(query, source, interval, age)
-        good = state.good if state.source == source else None
-        states[query.name] = replace(state, query=query, source=source, interval=interval, max_data_age=age, good=good)
+        if state.source != source:
+            state = replace(state, last=None, good=None)
+        states[query.name] = replace(state, query=query, source=source, interval=interval, max_data_age=age)
     return states
 
 

@@ -38,6 +38,19 @@ tr.error td { padding-top: 0; color: var(--bad); overflow-wrap: anywhere }
 tr.failing > * { border-bottom: 0 }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; margin: 1.5rem 0 0 }
 dt { color: var(--soft) } dd { margin: 0 }
+td > code { display: block } td:nth-child(3), td:nth-child(4) { white-space: nowrap }
+tr.failing th { box-shadow: inset 4px 0 var(--bad) } tr.error td:first-child { box-shadow: inset 4px 0 var(--bad) }
+@media (max-width: 46rem) {
+  thead { display: none } table, tbody, tr, th[scope=row], td { display: block } td.n { text-align: left }
+  tr { padding: .7rem .9rem; border-bottom: 1px solid var(--line) } tr:last-child { border-bottom: 0 }
+  th[scope=row], td { border: 0; padding: .12rem 0 }
+  td[data-label] { display: grid; grid-template-columns: 6.5rem 1fr; justify-items: start }
+  td[data-label]::before { content: attr(data-label); color: var(--soft) } td[data-label] > * { grid-column: 2 }
+  td[data-label]::before { grid-column: 1 } td > .state { grid-row: 1 } td > code:first-child { grid-row: 1 }
+  tr.failing { border-bottom: 0; padding-bottom: 0; box-shadow: inset 4px 0 var(--bad) }
+  tr.error { padding-top: .3rem; box-shadow: inset 4px 0 var(--bad) } tr.error td:first-child { display: none }
+  tr.failing th { box-shadow: none }
+}
 """
 
 
@@ -66,7 +79,8 @@ def render_page(page: Page, clock: Clock, telemetry_path: str) -> str:
     now = clock.monotonic()
     states = list(page.view.states.values())
     verdict, tone = _verdict(states, now)
-    rows = "".join(_row(state, page, now) for state in states)
+    worst_first = sorted(states, key=lambda state: (not _failing(state, now), state.last is not None))
+    rows = "".join(_row(state, page, now) for state in worst_first)
     links = "".join(
         f'<a href="{escape(path)}">{escape(text)}</a>'
         for path, text in ((telemetry_path, "Metrics"), ("/-/healthy", "Healthy"), ("/-/ready", "Ready"))
@@ -90,13 +104,18 @@ def render_page(page: Page, clock: Clock, telemetry_path: str) -> str:
 
 
 def _verdict(states: Sequence[QueryState], now: float) -> tuple[str, str]:
-    failing = [state for state in states if state.polls and not state.up(now)]
-    waiting = [state for state in states if not state.polls]
+    failing = [state for state in states if _failing(state, now)]
+    waiting = [state for state in states if state.last is None]
     if failing:
-        return f"{len(failing)} of {_counted(len(states))} failing", "bad"
+        names = ", ".join(state.query.name for state in failing)
+        return f"{len(failing)} of {_counted(len(states))} failing: {names}", "bad"
     if waiting:
         return f"Waiting for the first poll of {_counted(len(waiting))}", "wait"
     return f"{_counted(len(states)).capitalize()} up", "good"
+
+
+def _failing(state: QueryState, now: float) -> bool:
+    return state.last is not None and not state.up(now)
 
 
 def _counted(queries: int) -> str:
@@ -105,20 +124,22 @@ def _counted(queries: int) -> str:
 
 def _row(state: QueryState, page: Page, now: float) -> str:
     name = state.query.name
-    up = state.up(now)
-    word, tone = ("up", "good") if up else ("failing", "bad") if state.polls else ("waiting", "wait")
+    word, tone = ("waiting", "wait") if state.last is None else ("up", "good")
+    if _failing(state, now):
+        word, tone = "failing", "bad"
     age = state.age(now)
     snapshot = state.good.snapshot if state.good else None
     shown = "" if snapshot is None or state.snapshot(now) else "<small>too old, not served</small>"
     folded = f"<small>{snapshot.folded:,} folded into “other”</small>" if snapshot and snapshot.folded else ""
     failed = state.last is not None and state.last.reason is not None
     row = f"""<tr{' class="failing"' if failed else ""}><th scope="row">{escape(name)}</th>
-<td><span class="state {tone}">{word}</span></td>
-<td>{_seconds(age) if age is not None else "no data yet"}{shown}</td>
-<td>{_next(page.timings.get(name))}<small>every {_seconds(state.interval)}</small></td>
-<td class="n">{snapshot.records if snapshot else 0:,}</td>
-<td class="n">{snapshot.found if snapshot else 0:,}{folded}</td>
-<td class="n">{page.view.series(name):,}</td><td>{_question(state.query)}</td></tr>"""
+<td data-label="State"><span class="state {tone}">{word}</span></td>
+<td data-label="Age of data">{_seconds(age) if age is not None else "no data yet"}{shown}</td>
+<td data-label="Next poll">{_next(page.timings.get(name))}<small>every {_seconds(state.interval)}</small></td>
+<td class="n" data-label="Records">{snapshot.records if snapshot else 0:,}</td>
+<td class="n" data-label="Groups">{snapshot.found if snapshot else 0:,}{folded}</td>
+<td class="n" data-label="Series">{page.view.series(name):,}</td>
+<td data-label="Asks for">{_question(state.query)}</td></tr>"""
     if failed and state.last is not None and state.last.reason is not None:
         row += (
             f'<tr class="error"><td></td><td colspan="7"><b>{escape(state.last.reason)}</b>:'
@@ -136,7 +157,7 @@ def _next(timing: Timing | None) -> str:
 
 def _question(query: Query) -> str:
     given = {name: values for name, values in query.filters.model_dump().items() if values}
-    filters = " ".join(f"<code>{escape(name)}={escape(', '.join(values))}</code>" for name, values in given.items())
+    filters = "".join(f"<code>{escape(name)}={escape(', '.join(values))}</code>" for name, values in given.items())
     return f"{filters or 'no filters'}<small>by {escape(', '.join(query.labels)) or 'nothing'}</small>"
 
 
@@ -146,8 +167,8 @@ def _seconds(seconds: float) -> str:
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    return f"{whole // 3600:,} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
 
 
 def _instant(timestamp: float) -> str:

@@ -43,6 +43,7 @@ class Scheduler:
         self._clock = clock
         self._plans: Mapping[str, Plan] = {}
         self._running: dict[str, Plan] = {}
+        self._tasks: set[asyncio.Task[None] | None] = set()
         self._watch: asyncio.Task[None] | None = None
         # Two instances: the second one is there to count that it was skipped.
         defaults = {"coalesce": True, "max_instances": 2, "misfire_grace_time": None}
@@ -85,16 +86,18 @@ class Scheduler:
 
     async def stop(self) -> None:
         """Stop all timers and cancel the polls under way."""
-        if self._watch is not None:
-            self._watch.cancel()
         if self._timers.running:
             self._timers.shutdown(wait=False)
-        await asyncio.sleep(0)
+        tasks = [task for task in (self._watch, *self._tasks) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, name: str) -> None:
         if name in self._running:
             await self._publication.skip(name)
             return
+        self._tasks.add(asyncio.current_task())
         with suppress(asyncio.CancelledError):  # that is `stop`; APScheduler would log it as a fault
             try:
                 while (plan := self._plans.get(name)) is not None:
@@ -105,6 +108,7 @@ class Scheduler:
                         break  # otherwise a reload or midnight came in between
             finally:
                 self._running.pop(name, None)
+                self._tasks.discard(asyncio.current_task())
 
     async def _poll(self, plan: Plan) -> None:
         state = self._publication.view.states[plan.query.name]

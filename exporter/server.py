@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from exporter.errors import ListenError
 
 REQUEST_PATIENCE = 10.0  # seconds for a client to finish the headers of a request
+_SEND_PATIENCE = 60.0  # seconds for a client to take anything of an answer
 _KEEP_ALIVE = 120  # seconds without a request between two scrapes
 _GRACE = 2  # seconds for scrapes under way when the process ends
 
@@ -57,6 +58,7 @@ class _PatientProtocol(H11Protocol):
         super().__init__(*arguments, **options)
         self._patience = patience
         self._limit: asyncio.TimerHandle | None = None
+        self._send_limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -66,8 +68,27 @@ class _PatientProtocol(H11Protocol):
         super().data_received(data)
         self._await_headers()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.trailing_data[0]:  # a part of the next request came with this one
+            self._await_headers()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._send_limit = self.loop.call_later(_SEND_PATIENCE, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._forget_send_limit()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.flow.write_paused:  # a client that does not take its answer would hold up the end
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_limit()
+        self._forget_send_limit()
         super().connection_lost(exc)
 
     def _await_headers(self) -> None:
@@ -82,10 +103,15 @@ class _PatientProtocol(H11Protocol):
             self._limit.cancel()
             self._limit = None
 
+    def _forget_send_limit(self) -> None:
+        if self._send_limit is not None:
+            self._send_limit.cancel()
+            self._send_limit = None
+
     def _give_up(self) -> None:
         self._limit = None
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
+            self.transport.abort()
 
 
 class Server(uvicorn.Server):

@@ -54,7 +54,8 @@ class HandClock(FakeClock):
         try:
             await waking
         finally:
-            self._sleepers.remove(sleeper)
+            if sleeper in self._sleepers:
+                self._sleepers.remove(sleeper)
 
     async def asleep(self, number: int = 1) -> None:
         """Wait until so many are asleep."""
@@ -63,6 +64,8 @@ class HandClock(FakeClock):
 
     def move(self, seconds: float) -> None:
         super().move(seconds)
-        for due, waking in self._sleepers:
-            if due <= self.elapsed and not waking.done():
-                waking.set_result(None)
+        due = [sleeper for sleeper in self._sleepers if sleeper[0] <= self.elapsed]
+        for sleeper in due:
+            self._sleepers.remove(sleeper)
+            if not sleeper[1].done():
+                sleeper[1].set_result(None)
