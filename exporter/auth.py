@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import structlog
 
@@ -50,8 +51,8 @@ class Authenticator:
         self._refresh_token: str | None = None
         self._seen_in_file: str | None = None
         self._renewal: asyncio.Task[Token] | None = None
-        self._refusal: tuple[object, float, str] = (None, 0.0, "")
-        self._secrets: dict[str, str] = {}
+        self._refusal: tuple[str, float, str] = ("", 0.0, "")
+        self._secrets = _proxy_secrets(api)
 
     @property
     def expires_at(self) -> float:
@@ -83,9 +84,10 @@ class Authenticator:
         return await self.token()
 
     def redact(self, text: str) -> str:
-        """Return a text from outside without the secrets that were sent there."""
-        for name, value in self._secrets.items():
-            text = text.replace(value, f"<{name}>")
+        """Return a text from outside without the secrets that were sent there, however it may quote them."""
+        forms = [(form, name) for name, value in self._secrets.items() for form in _forms(value)]
+        for form, name in sorted(forms, key=lambda item: -len(item[0])):
+            text = text.replace(form, f"<{name}>")
         return text
 
     async def aclose(self) -> None:
@@ -108,54 +110,51 @@ class Authenticator:
     async def _renew(self) -> Token:
         refresh_token = self._stored_refresh_token()
         login = self._api.login
-        password = secret(login.password, login.password_file, "api.login.password") if login else ""
-        self._raise_if_just_refused((refresh_token, password))
-        try:
-            if refresh_token is not None:
-                try:
-                    return await self._refresh(refresh_token)
-                except RefusedError as error:
-                    self._refresh_token = None
-                    if login is None:
-                        raise RefusedError(f"{error}; put a new one into api.refresh_token_file") from None
-                    _log.info("refresh token refused, signing in again", error=str(error))
-            self._secrets["password"] = password
-            email = login.email if login else ""
-            return self._accepted(await self._post(LOGIN, {"email": email, "password": password}))
-        except RefusedError as error:
-            until = self._clock.monotonic() + _PAUSE_AFTER_REFUSAL
-            self._refusal = ((self._stored_refresh_token(), password), until, str(error))
-            raise
+        if refresh_token is not None:
+            try:
+                content = {"refreshToken": refresh_token, "refresh_token": refresh_token}
+                return self._accepted(await self._ask(REFRESH, content, refresh_token))
+            except RefusedError as error:
+                if login is None:
+                    raise RefusedError(f"{error}; put a new one into api.refresh_token_file") from None
+                self._refresh_token = None
+                _log.info("refresh token refused, signing in again", error=str(error))
+        if login is None:
+            raise RefusedError("there is no refresh token")
+        password = self._secrets["password"] = secret(login.password, login.password_file, "api.login.password")
+        return self._accepted(await self._ask(LOGIN, {"email": login.email, "password": password}, password))
 
-    def _raise_if_just_refused(self, secrets: tuple[str | None, str]) -> None:
-        known, until, message = self._refusal
-        if known == secrets and self._clock.monotonic() < until:
+    async def _ask(self, endpoint: str, content: Mapping[str, str], used: str) -> Mapping[str, Any]:
+        """Post a secret, but not for some minutes after the API has refused just that one."""
+        refused, until, message = self._refusal
+        if refused == used and self._clock.monotonic() < until:
             raise RefusedError(f"{message}; not tried again for some minutes unless the secret changes")
-
-    async def _refresh(self, refresh_token: str) -> Token:
-        self._secrets["refresh token"] = refresh_token
-        return self._accepted(
-            await self._post(REFRESH, {"refreshToken": refresh_token, "refresh_token": refresh_token})
-        )
+        try:
+            return await self._post(endpoint, content)
+        except RefusedError as error:
+            self._refusal = (used, self._clock.monotonic() + _PAUSE_AFTER_REFUSAL, str(error))
+            raise
 
     def _stored_refresh_token(self) -> str | None:
         """Return the refresh token in memory, or that of the file where somebody put another one into it."""
         path = self._api.refresh_token_file
-        if path is not None and (path.exists() or (self._api.login is None and self._refresh_token is None)):
+        if path is None:
+            return self._refresh_token
+        try:
             stored = read_secret(path, "api.refresh_token_file")
-            if stored != self._seen_in_file:
-                self._refresh_token = self._seen_in_file = stored
-        if self._refresh_token is None and self._api.login is None:
-            return self._seen_in_file
+        except PollError:
+            if self._refresh_token is None and self._api.login is None:
+                raise
+            return self._refresh_token
+        if stored != self._seen_in_file:
+            self._refresh_token = self._seen_in_file = self._secrets["refresh token"] = stored
         return self._refresh_token
 
     def _accepted(self, answer: Mapping[str, Any]) -> Token:
+        self._keep(answer.get("refreshToken"))
         value = answer.get("accessToken")
         if not isinstance(value, str) or not value:
             raise PollError(Reason.INVALID_RESPONSE, "the answer to the sign-in holds no accessToken")
-        refresh_token = answer.get("refreshToken")
-        if isinstance(refresh_token, str) and refresh_token:
-            self._keep(refresh_token)
         claims = _claims(value)
         expires_at = _unix_seconds(answer.get("expiresAt")) or claims.get("exp", 0.0)
         now = self._clock.time()
@@ -167,7 +166,10 @@ class Authenticator:
         self._token = Token(self._usable(value), expires_at, renew_at, valid_until)
         return self._token
 
-    def _keep(self, refresh_token: str) -> None:
+    def _keep(self, refresh_token: object) -> None:
+        if not isinstance(refresh_token, str) or not refresh_token or not refresh_token.isprintable():
+            return
+        self._secrets["last refresh token"] = self._secrets.get("refresh token", "")
         self._refresh_token = self._secrets["refresh token"] = refresh_token
         path = self._api.refresh_token_file
         if path is not None:
@@ -180,8 +182,23 @@ class Authenticator:
     def _usable(self, token: str) -> str:
         if not token.isascii() or not token.isprintable():
             raise PollError(Reason.AUTH, "the bearer token holds characters that HTTP cannot carry")
-        self._secrets["access token"] = token
+        if token != self._secrets.get("access token"):
+            self._secrets["last access token"] = self._secrets.get("access token", "")
+            self._secrets["access token"] = token
         return token
+
+
+def _proxy_secrets(api: Api) -> dict[str, str]:
+    proxy = urlsplit(api.proxy_url.get_secret_value() if api.proxy_url else "")
+    password = unquote(proxy.password or "")
+    credentials = f"{unquote(proxy.username or '')}:{password}" if password else ""
+    return {"proxy credentials": base64.b64encode(credentials.encode()).decode(), "proxy password": password}
+
+
+def _forms(secret_value: str) -> set[str]:
+    """Return the forms in which an answer may quote a secret."""
+    quoted = {json.dumps(secret_value)[1:-1], json.dumps(secret_value, ensure_ascii=False)[1:-1]}
+    return ({secret_value, repr(secret_value)[1:-1], quote(secret_value, safe="")} | quoted) - {""}
 
 
 def _unix_seconds(value: object) -> float:

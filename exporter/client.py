@@ -9,10 +9,11 @@ import asyncio
 import json
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -25,8 +26,10 @@ from exporter.settings import Api, TlsConfig
 DAILY = "/aistats/daily"
 
 _PIECE = 64 * 1024
-_MAX_MESSAGE = 4096
+_SHARE_TO_CONNECT = 0.45
+_MESSAGE_PATIENCE = 2.0  # seconds for the body of an answer that is a failure anyway
 _MAX_ANSWER = 256 * 1024  # to a sign-in
+_MAX_CAUSES = 10
 _MAX_RETRY_AFTER = 86_400.0
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 _REASONS = {
@@ -37,6 +40,8 @@ _REASONS = {
     408: Reason.TIMEOUT,
     429: Reason.RATE_LIMITED,
 }
+
+_T = TypeVar("_T")
 
 Observer = Callable[[str, str, float], None]
 """Called once per request with endpoint, status code (or `error`) and duration in seconds."""
@@ -54,7 +59,7 @@ class FlashbackClient:
         self._observe = observe
         self._permits = asyncio.Semaphore(api.max_concurrent_requests)
         self._not_before = 0.0
-        self._asked_to_wait: PollError | None = None
+        self._asked_to_wait = (Reason.RATE_LIMITED, "")
         self._auth = Authenticator(api, clock, self._sign_in)
         try:
             self._http = httpx.AsyncClient(
@@ -64,6 +69,7 @@ class FlashbackClient:
                 proxy=api.proxy_url.get_secret_value() if api.proxy_url else None,
                 timeout=api.timeout,
                 follow_redirects=False,
+                event_hooks={"response": [_forget_redirect]},
                 trust_env=False,  # neither a proxy nor credentials that the configuration does not name
                 headers={
                     "Accept": "application/json",
@@ -98,22 +104,18 @@ class FlashbackClient:
         The request and all reading of the body end before `deadline` (monotonic). A 401 brings one renewal of the
         token and one replay. Raises PollError.
         """
-        if self.wait and self._asked_to_wait is not None:
-            raise self._asked_to_wait
         async with self._permit(deadline):
-            token = await self._auth.token()
+            token = await self._in_time(self._auth.token(), deadline)
             async with self._exchange("GET", DAILY, deadline, token, params=parameters) as response:
                 if response.status_code != 401:
                     yield await self._body(response)
                     return
-            token = await self._auth.renew(token)
+            token = await self._in_time(self._auth.renew(token), deadline)
             async with self._exchange("GET", DAILY, deadline, token, params=parameters) as response:
                 yield await self._body(response)
 
     async def _sign_in(self, endpoint: str, content: Mapping[str, str]) -> Mapping[str, Any]:
         """Post JSON to an authentication endpoint; the `Post` of the authenticator."""
-        if self.wait and self._asked_to_wait is not None:
-            raise self._asked_to_wait
         async with self._exchange("POST", endpoint, float("inf"), json=content) as response:
             status = response.status_code
             try:
@@ -129,15 +131,19 @@ class FlashbackClient:
 
     @asynccontextmanager
     async def _permit(self, deadline: float) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._seconds_until(deadline)):
-                await self._permits.acquire()
-        except TimeoutError:
-            raise PollError(Reason.TIMEOUT, "other requests took all the time of this poll") from None
+        await self._in_time(self._permits.acquire(), deadline)
         try:
             yield
         finally:
             self._permits.release()
+
+    async def _in_time(self, waiting: Coroutine[Any, Any, _T], deadline: float) -> _T:
+        """Return what is waited for: a turn, or a token that others may wait for too."""
+        try:
+            async with asyncio.timeout(max(0.0, deadline - self._clock.monotonic())):
+                return await waiting
+        except TimeoutError:
+            raise PollError(Reason.TIMEOUT, "sign-in or other requests took all the time of this poll") from None
 
     def _seconds_until(self, deadline: float) -> float:
         seconds = deadline - self._clock.monotonic()
@@ -150,14 +156,18 @@ class FlashbackClient:
         self, method: str, endpoint: str, deadline: float, token: Token | None = None, **content: Any
     ) -> AsyncIterator[httpx.Response]:
         """Send one request, hand out its answer, and end both in time. Counts it and translates what goes wrong."""
+        if self.wait:
+            raise PollError(*self._asked_to_wait, retryable=True)
         headers = {"Authorization": f"Bearer {token.value}"} if token else {}
         seconds = min(self._api.timeout, self._seconds_until(deadline))
+        # httpcore leaves a connection open that is cancelled in its TLS handshake: TCP and TLS must time out before.
+        patience = httpx.Timeout(seconds, connect=seconds * _SHARE_TO_CONNECT)
         started = self._clock.monotonic()
         code = "error"
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._http.stream(method, endpoint, headers=headers, **content) as response,
+                self._http.stream(method, endpoint, headers=headers, timeout=patience, **content) as response,
             ):
                 code = str(response.status_code)
                 yield response
@@ -165,7 +175,7 @@ class FlashbackClient:
             raise PollError(Reason.TIMEOUT, f"no complete answer within {seconds:g} s", retryable=True) from None
         except httpx.LocalProtocolError:
             raise PollError(Reason.INVALID_RESPONSE, "the request cannot be sent as HTTP") from None
-        except httpx.TransportError as error:
+        except (httpx.TransportError, ssl.SSLError) as error:
             raise _broken_connection(error, self._http.base_url.host) from None
         finally:
             self._observe(endpoint, code, self._clock.monotonic() - started)
@@ -179,14 +189,14 @@ class FlashbackClient:
             Reason.SERVER_ERROR if status >= 500 else Reason.BAD_REQUEST if status >= 400 else Reason.INVALID_RESPONSE
         )
         hint = "; redirects are not followed, check api.base_url" if 300 <= status < 400 else ""
-        try:
-            message = self._message(_json(await anext(_decompressed(response), b"")))
-        except PollError:
-            message = ""
+        message = ""
+        with suppress(PollError, httpx.TransportError, TimeoutError):  # whatever its body, the status tells enough
+            async with asyncio.timeout(min(_MESSAGE_PATIENCE, self._api.timeout / 4)):
+                message = self._message(_json(await anext(_decompressed(response), b"")))
         error = PollError(reason, f"HTTP {status} {message}".strip() + hint, retryable=status in _RETRYABLE)
         if error.retryable and (seconds := _retry_after(response, self._clock.time())):
             self._not_before = max(self._not_before, self._clock.monotonic() + seconds)
-            self._asked_to_wait = PollError(reason, f"{error}, which asked to wait {seconds:.0f} s", retryable=True)
+            self._asked_to_wait = (reason, f"{error}, which asked to wait {seconds:.0f} s")
         raise error
 
     async def _limited(self, pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
@@ -200,7 +210,8 @@ class FlashbackClient:
 
     def _message(self, answer: Mapping[str, Any]) -> str:
         """Return what the API says about a failure, fit for a log: printable, short and without secrets."""
-        return self.quotable(": ".join(str(answer[key]) for key in ("error_code", "message") if answer.get(key)))
+        said = (answer.get(key) for key in ("error_code", "message"))
+        return self.quotable(": ".join(text for text in said if isinstance(text, str) and text))
 
     def quotable(self, text: str) -> str:
         """Return a text that came from the API as it may stand in a log: printable, short and without secrets."""
@@ -223,6 +234,11 @@ def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
     if encoding in ("gzip", "x-gzip"):
         return _gunzipped(response.aiter_raw(_PIECE))
     raise PollError(Reason.INVALID_RESPONSE, "the answer has a Content-Encoding that was not asked for")
+
+
+async def _forget_redirect(response: httpx.Response) -> None:
+    """Keep httpx from reading where a redirect leads, which may be no address at all."""
+    response.headers.pop("location", None)
 
 
 async def _gunzipped(compressed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -249,25 +265,30 @@ def _retry_after(response: httpx.Response, now: float) -> float:
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(min(int(value[:9]), _MAX_RETRY_AFTER))
+    moment = _http_date(value)
+    here = _http_date(response.headers.get("date", "")) or now  # the server's own date is immune to a wrong clock here
+    return min(max(0.0, moment - here), _MAX_RETRY_AFTER)
+
+
+def _http_date(value: str) -> float:
+    """Return an HTTP date in Unix seconds; 0 where it is none."""
     try:
-        moment = parsedate_to_datetime(value).timestamp()
+        moment = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return 0.0
-    with suppress(ValueError, TypeError, OverflowError):
-        now = parsedate_to_datetime(response.headers.get("date", "")).timestamp()  # immune to a wrong clock here
-    return min(max(0.0, moment - now), _MAX_RETRY_AFTER)
 
 
-def _broken_connection(error: httpx.TransportError, host: str) -> PollError:
+def _broken_connection(error: Exception, host: str) -> PollError:
     cause: BaseException | None = error
-    while cause is not None:
+    for _ in range(_MAX_CAUSES):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return PollError(Reason.TLS, f"the certificate of {host} is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return PollError(Reason.TLS, f"TLS with {host} failed: {cause.reason or 'handshake error'}")
         if isinstance(cause, OSError) and cause.strerror:
             return PollError(Reason.NETWORK, f"cannot reach {host}: {cause.strerror}", retryable=True)
-        cause = cause.__cause__ or cause.__context__
+        cause = cause and (cause.__cause__ or cause.__context__)
     return PollError(Reason.NETWORK, f"the connection to {host} broke: {type(error).__name__}", retryable=True)
 
 

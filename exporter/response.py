@@ -46,7 +46,8 @@ class ResponseReader:
     @property
     def message(self) -> str:
         """The answer's own words, unchecked; empty where it has none."""
-        return str(self._members.get("message") or "")
+        message = self._members.get("message")
+        return message if isinstance(message, str) else ""
 
     def feed(self, piece: bytes) -> Iterator[Any]:
         """Take the next piece of the body and yield the records that it completes."""
