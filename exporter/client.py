@@ -191,7 +191,7 @@ class FlashbackClient:
         hint = "; redirects are not followed, check api.base_url" if 300 <= status < 400 else ""
         message = ""
         with suppress(PollError, httpx.TransportError, TimeoutError):  # whatever its body, the status tells enough
-            async with asyncio.timeout(min(_MESSAGE_PATIENCE, self._api.timeout / 4)):
+            async with asyncio.timeout(min(_MESSAGE_PATIENCE, self._api.timeout / 8)):
                 message = self._message(_json(await anext(_decompressed(response), b"")))
         error = PollError(reason, f"HTTP {status} {message}".strip() + hint, retryable=status in _RETRYABLE)
         if error.retryable and (seconds := _retry_after(response, self._clock.time())):

@@ -62,17 +62,18 @@ class Process:
 
         await self.until(is_ready)
 
-    async def samples(self):
-        """Return the samples of /metrics by name, each as labels and value."""
+    async def samples(self, name=""):
+        """Return the samples of /metrics by name, each as labels and value; only those of one name if it is given."""
         samples = defaultdict(list)
-        for family in text_string_to_metric_families((await self.get("/metrics")).text):
+        lines = (await self.get("/metrics")).text.splitlines(keepends=True)
+        for family in text_string_to_metric_families("".join(line for line in lines if name in line)):
             for sample in family.samples:
                 samples[sample.name].append((sample.labels, sample.value))
         return samples
 
     async def value(self, name):
         """Return the value of a metric that has one sample."""
-        ((_, value),) = (await self.samples())[name]
+        ((_, value),) = (await self.samples(name))[name]
         return value
 
     async def end(self, number):
@@ -268,16 +269,19 @@ async def test_a_good_reload_takes_over_and_keeps_what_did_not_change(api, daemo
     """SIGHUP brings a new query in, and the query that did not change is neither dropped nor asked again."""
     async with daemon() as process:
         await process.ready()
-        before = (await process.samples())["flashback_ai_daily_api_calls"]
+        before = (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"]
         assert before
         asked = len(api.simulator.requests)
         daemon.configure("queries: [{name: default}, {name: models, labels: [llm_model], metrics: [api_calls]}]")
         process.process.send_signal(signal.SIGHUP)
         assert (await process.logged("configuration reloaded"))["queries"] == ["default", "models"]
-        after = (await process.samples())["flashback_ai_daily_api_calls"]
+        after = (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"]
         assert [sample for sample in after if sample[0]["query"] == "default"] == before
         await process.ready()
-        shown = {labels["query"] for labels, _ in (await process.samples())["flashback_ai_daily_api_calls"]}
+        shown = {
+            labels["query"]
+            for labels, _ in (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"]
+        }
         assert shown == {"default", "models"}
         assert len(api.simulator.requests) == asked + 1
         assert await process.value("flashback_exporter_config_last_reload_successful") == 1
@@ -290,7 +294,7 @@ async def test_a_bad_reload_changes_nothing_until_a_good_one_follows(api, daemon
         await process.ready()
         name = "flashback_exporter_config_last_reload_successful"
         since = await process.value("flashback_exporter_config_last_reload_success_timestamp_seconds")
-        before = (await process.samples())["flashback_ai_daily_api_calls"]
+        before = (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"]
         assert before
         daemon.configure("poll: {days: 8, every: 1m}")
         process.process.send_signal(signal.SIGHUP)
@@ -301,13 +305,13 @@ async def test_a_bad_reload_changes_nothing_until_a_good_one_follows(api, daemon
         ]
         assert await process.value(name) == 0
         assert await process.value("flashback_exporter_config_last_reload_success_timestamp_seconds") == since
-        assert (await process.samples())["flashback_ai_daily_api_calls"] == before
+        assert (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"] == before
         assert (await process.get("/-/ready")).status_code == 200
         daemon.configure()
         process.process.send_signal(signal.SIGHUP)
         await process.logged("configuration reloaded")
         assert await process.value(name) == 1
-        assert (await process.samples())["flashback_ai_daily_api_calls"] == before
+        assert (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"] == before
         assert len(api.simulator.requests) == 1
         assert (await process.end(signal.SIGTERM))[0] == 0
 

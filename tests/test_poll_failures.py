@@ -138,7 +138,7 @@ async def test_a_broken_error_body_does_not_hide_the_status(clock, status, reaso
     start = f"HTTP/1.1 {status}\r\nContent-Length: 100\r\n\r\n{{".encode()
     async with (
         raw_server(start if body == "cut off" else then(start, silence)) as server,
-        connected(None, clock, base_url=server.url, timeout="50ms") as client,
+        connected(None, clock, base_url=server.url, timeout="1s") as client,
     ):
         outcome = await poll(client, clock)
     assert outcome.reason is reason

@@ -46,7 +46,7 @@ labels = st.lists(st.sampled_from(list(DIMENSIONS)), unique=True).map(tuple)
     labels=labels,
     max_groups=st.integers(1, 6),
 )
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 def test_totals_are_kept(polls, labels, max_groups):
     """Whatever the records, labels and max_groups: all groups together are all records together, day by day."""
     snapshot = None
@@ -67,7 +67,7 @@ def test_totals_are_kept(polls, labels, max_groups):
 
 
 @given(raw_records=st.lists(records(hostile), max_size=10), labels=labels, max_groups=st.integers(1, 5))
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_both_outputs_are_read_back(raw_records, labels, max_groups):
     """Whatever the strings: both parsers read the exposition back to the groups' labels and values."""
     query = Query(labels=labels, max_groups=max_groups)
