@@ -105,6 +105,7 @@ class Authenticator:
     async def _renewed(self) -> Token:
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(), name="token renewal")
+            self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())  # if nobody waits
         return await asyncio.shield(self._renewal)  # one caller's cancellation must not lose a rotated token
 
     async def _renew(self) -> Token:
