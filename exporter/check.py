@@ -3,19 +3,16 @@
 import sys
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
-from exporter.client import FlashbackClient, ssl_context
+from exporter.client import FlashbackClient
 from exporter.clock import Clock, utc_day
 from exporter.errors import ConfigError, PollError, Problem
 from exporter.exposition import render_query
 from exporter.poller import Poll
 from exporter.secrets import read_secret
 from exporter.settings import Config
-from exporter.telemetry import ApiTelemetry
 
 
-def check_files(config: Config) -> None:
+def check_files(config: Config, clock: Clock) -> None:
     """Raise ConfigError for all files that cannot be used; beside a login, a refresh token need not be there yet."""
     api = config.api
     files: list[tuple[str, Path | None]] = []
@@ -33,7 +30,7 @@ def check_files(config: Config) -> None:
         except PollError as error:
             problems.append(Problem(name, str(error)))
     try:
-        ssl_context(api.tls_config)
+        FlashbackClient(api, clock, _ignore)
     except ConfigError as error:
         problems += error.problems
     if problems:
@@ -42,11 +39,11 @@ def check_files(config: Config) -> None:
 
 async def check_live(config: Config, clock: Clock) -> bool:
     """Make one poll of every query, print what would result, and return whether all were good."""
-    client = FlashbackClient(config.api, clock, ApiTelemetry(CollectorRegistry()).observe)
+    client = FlashbackClient(config.api, clock, _ignore)
     good = True
     try:
         for query in config.queries:
-            outcome = await Poll(query, config.poll.days, config.api.timeout, client, clock).run()
+            outcome = await Poll(query, config.poll.days, 3 * config.api.timeout, client, clock, attempts=1).run()
             if outcome.snapshot is None:
                 good = False
                 print(f"FAILED: query {query.name}: {outcome.reason}: {outcome.message}", file=sys.stderr)
@@ -61,3 +58,7 @@ async def check_live(config: Config, clock: Clock) -> bool:
     finally:
         await client.aclose()
     return good
+
+
+def _ignore(endpoint: str, code: str, seconds: float) -> None:
+    """Count no requests: nothing is served."""

@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"flashback-exporter: {problem}", file=sys.stderr)
         return BAD_CONFIGURATION
-    except ListenError as error:
-        print(f"flashback-exporter: {error}", file=sys.stderr)
+    except (ListenError, KeyboardInterrupt) as error:
+        print(f"flashback-exporter: {error or 'interrupted'}", file=sys.stderr)
         return FAILED
     return OK
 
@@ -94,7 +94,7 @@ def _path(text: str) -> str:
 
 def _check(options: argparse.Namespace) -> int:
     config = load_config(options.config)
-    check_files(config)
+    check_files(config, SystemClock())
     print(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
     if options.live and not asyncio.run(check_live(config, SystemClock())):
         return FAILED

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import httpx
@@ -60,16 +61,17 @@ class FlashbackClient:
         self._permits = asyncio.Semaphore(api.max_concurrent_requests)
         self._not_before = 0.0
         self._asked_to_wait = (Reason.RATE_LIMITED, "")
-        self._auth = Authenticator(api, clock, self._sign_in)
         try:
+            self._auth = Authenticator(api, clock, self._sign_in)
             self._http = httpx.AsyncClient(
                 base_url=api.base_url,
                 transport=transport,
-                verify=ssl_context(api.tls_config),
+                verify=_ssl_context(api.tls_config),
                 proxy=api.proxy_url.get_secret_value() if api.proxy_url else None,
                 timeout=api.timeout,
                 follow_redirects=False,
                 event_hooks={"response": [_forget_redirect]},
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: they would pile up
                 trust_env=False,  # neither a proxy nor credentials that the configuration does not name
                 headers={
                     "Accept": "application/json",
@@ -77,6 +79,8 @@ class FlashbackClient:
                     "User-Agent": f"flashback-exporter/{__version__}",
                 },
             )
+            self._destination = self._http.base_url.host + (" through the proxy" if api.proxy_url else "")
+            self._http.build_request("GET", DAILY)
         except (httpx.InvalidURL, ValueError):
             raise ConfigError([Problem("api", "base_url or proxy_url is not a usable address")]) from None
 
@@ -89,6 +93,11 @@ class FlashbackClient:
     def wait(self) -> float:
         """How many seconds the API still wants to be left alone, after an answer with Retry-After."""
         return max(0.0, self._not_before - self._clock.monotonic())
+
+    def heed(self, before: "FlashbackClient") -> None:
+        """Leave the API alone as long as it asked the client before to, if it is the same API."""
+        if self._api.base_url == before._api.base_url:
+            self._not_before, self._asked_to_wait = before._not_before, before._asked_to_wait
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -176,7 +185,7 @@ class FlashbackClient:
         except httpx.LocalProtocolError:
             raise PollError(Reason.INVALID_RESPONSE, "the request cannot be sent as HTTP") from None
         except (httpx.TransportError, ssl.SSLError) as error:
-            raise _broken_connection(error, self._http.base_url.host) from None
+            raise _broken_connection(error, self._destination) from None
         finally:
             self._observe(endpoint, code, self._clock.monotonic() - started)
 
@@ -292,16 +301,14 @@ def _broken_connection(error: Exception, host: str) -> PollError:
     return PollError(Reason.NETWORK, f"the connection to {host} broke: {type(error).__name__}", retryable=True)
 
 
-def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
-    """Return how to do TLS towards the API. Raises ConfigError where a file cannot be used."""
+def _ssl_context(tls: TlsConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         if tls.cert_file:
             context.load_cert_chain(tls.cert_file, tls.key_file, password="")  # never ask a terminal
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            [Problem("api.tls_config", f"the files cannot be used: {error.strerror or 'not PEM'}")]
-        ) from None
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        what = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else "not PEM"
+        raise ConfigError([Problem("api.tls_config", f"the files cannot be used: {what}")]) from None
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

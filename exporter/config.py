@@ -40,7 +40,7 @@ def load_config(path: Path | None, environment: Environment | None = None) -> Co
     places: dict[Location, str] = {}
     environment = environment or Environment()
     problems = [
-        Problem(f"environment FLASHBACK_{variable.upper()}", "expected UTF-8 text")
+        Problem(f"environment FLASHBACK_{variable.upper()}", "expected one line of printable text")
         for variable, value in environment
         if value and not value.isprintable()
     ]
@@ -87,7 +87,8 @@ def _read(path: Path, name: str, places: dict[Location, str], problems: list[Pro
         if node is None:
             return {}
         problems += _walk(yaml.constructor.SafeConstructor(), node, (), name, places)
-        return loader.construct_document(node) or {}
+        document = loader.construct_document(node)
+        return {} if document is None else document
     except OSError as error:
         raise ConfigError([Problem(name, f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:

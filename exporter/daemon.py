@@ -80,8 +80,10 @@ class Exporter:
         async with self._turn:
             try:
                 config = self._load()
-                same_api = config.api == self._config.api
+                tls = config.api.tls_config  # its files may have other content behind the same names
+                same_api = config.api == self._config.api and not (tls.ca_file or tls.cert_file)
                 client = self._client if same_api else FlashbackClient(config.api, self._clock, self._telemetry.observe)
+                client.heed(self._client)
             except ConfigError as error:
                 self.reload_successful = False
                 _log.error("configuration not reloaded", problems=[str(problem) for problem in error.problems])

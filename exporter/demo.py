@@ -53,8 +53,6 @@ async def run_demo(options: argparse.Namespace) -> None:
             print(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
         print(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)\n\nCtrl-C ends it.\n", flush=True)
 
-    async def end_simulator() -> None:
-        api.should_exit = True
-        await api_task
-
-    await run(exporter, app, sockets, greet, end_simulator)
+    await run(exporter, app, sockets, greet)
+    api.should_exit = True
+    await api_task

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from exporter.clock import midnight
+from exporter.clock import give_way, midnight
 from exporter.groups import Snapshot
 from exporter.metrics import CALLS, DAY_START, DAY_START_HELP, FIELD_INDEX, FIELD_KINDS, METRICS, Kind, Metric
 from exporter.records import LATENCY_SCALE
@@ -38,7 +38,6 @@ class Exposition:
     """The AI statistics of all queries as finished bytes, plain in pieces and as the beginning of a gzip stream."""
 
     plain: tuple[bytes, ...]
-    size: int
     _compressed: bytes
     _compressor: "zlib._Compress"
 
@@ -69,7 +68,7 @@ async def render_query(query: Query, snapshot: Snapshot, today: int) -> Rendered
     labels = []
     for key in snapshot.groups:
         labels.append('"' + "".join(f',{n}="{escaped(v)}"' for n, v in zip(query.labels, key, strict=True)))
-        await _pause_after(len(labels))
+        await give_way(len(labels))
     lines: dict[str, list[bytes]] = {metric.name: [] for metric in METRICS if metric.short_name in query.metrics}
     series = len(window)
     for day in window:
@@ -100,7 +99,7 @@ async def assemble(queries: Sequence[RenderedQuery]) -> Exposition:
         compressed.append(compressor.compress(piece))
         await asyncio.sleep(0)
     compressed.append(compressor.flush(zlib.Z_SYNC_FLUSH))
-    return Exposition(tuple(plain), sum(map(len, plain)), b"".join(compressed), compressor)
+    return Exposition(tuple(plain), b"".join(compressed), compressor)
 
 
 def _samples(metric: Metric, head: str, labels: Sequence[str], amounts: Sequence[list[int]]) -> Iterator[str]:
@@ -117,8 +116,3 @@ def _samples(metric: Metric, head: str, labels: Sequence[str], amounts: Sequence
 
 def _integer(value: int) -> int | str:
     return value if value <= _MAX_NUMBER else "+Inf"
-
-
-async def _pause_after(steps: int) -> None:
-    if steps % _LINES_A_STEP == 0:
-        await asyncio.sleep(0)

@@ -3,16 +3,24 @@
 No sum is ever lost: what a query's groups show adds up to what its records said, on every day.
 """
 
+import asyncio
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from operator import add
 
+from exporter.clock import give_way
+from exporter.errors import PollError, Reason
 from exporter.metrics import CALLS, DIMENSIONS
 from exporter.records import Record
 from exporter.settings import Query
 
 OTHER = "other"
+MAX_FOUND = 500_000
+"""Groups that one answer may hold; they take about a kilobyte each until they are folded."""
+
+_RUN = 2000
 
 Key = tuple[str, ...]
 """A group's label values, in the order of the query's labels."""
@@ -44,37 +52,55 @@ class Grouping:
         self._records = 0
 
     def add(self, record: Record) -> None:
-        """Add one record to its group and day."""
+        """Add one record to its group and day. Raises PollError `too_large` beyond MAX_FOUND groups."""
         dimensions = record.dimensions
         key = tuple([dimensions[position] for position in self._positions])
         days = self._groups.get(key)
         if days is None:
+            if len(self._groups) >= MAX_FOUND:
+                raise PollError(Reason.TOO_LARGE, f"the answer holds more than {MAX_FOUND} groups; use fewer labels")
             days = self._groups[key] = [None] * len(self.window)
         _add(days, self.window[record.day], record.amounts)
         self._records += 1
 
-    def snapshot(self, previous: Snapshot | None = None) -> Snapshot:
+    async def snapshot(self, previous: Snapshot | None = None) -> Snapshot:
         """Return the finished sums. Groups that `previous` showed on the same day keep their own series."""
         found = self._groups
         days = tuple(self.window)
         shown = dict.fromkeys(previous.groups if previous and previous.days == days else ())
         newcomers = [key for key in found if key not in shown and key != self._other]
         room = max(0, self._max_groups - len(shown) + (self._other in shown))
-        kept = newcomers if len(newcomers) <= room else heapq.nsmallest(room, newcomers, key=self._rank)
+        kept = newcomers if len(newcomers) <= room else await self._busiest(newcomers, room)
         nothing: Days = (None,) * len(days)
-        groups: dict[Key, Days] = {key: tuple(found.get(key, nothing)) for key in (*shown, *kept)}
+        groups: dict[Key, Days] = {}
+        for key in (*shown, *kept):
+            groups[key] = tuple(found.get(key, nothing))
+            await give_way(len(groups))
         rest = [key for key in found if key not in groups and key != self._other]
         if rest or self._other in found:
-            groups[self._other] = self._folded([self._other, *rest])
+            groups[self._other] = await self._folded([self._other, *rest])
         return Snapshot(days, groups, self._records, len(found), len(rest))
+
+    async def _busiest(self, keys: list[Key], room: int) -> list[Key]:
+        """Return so many groups, those with the most calls first; sorted in runs, so that no step takes long."""
+        runs = []
+        for start in range(0, len(keys), _RUN):
+            runs.append(sorted(map(self._rank, keys[start : start + _RUN])))
+            await asyncio.sleep(0)
+        busiest = []
+        for _, key in islice(heapq.merge(*runs), room):
+            busiest.append(key)
+            await give_way(len(busiest))
+        return busiest
 
     def _rank(self, key: Key) -> tuple[int, Key]:
         """Order groups by their calls, most first, and equal ones by their labels."""
         return -sum(amounts[CALLS] for amounts in self._groups[key] if amounts), key
 
-    def _folded(self, keys: list[Key]) -> Days:
+    async def _folded(self, keys: list[Key]) -> Days:
         total: list[list[int] | None] = [None] * len(self.window)
-        for key in keys:
+        for number, key in enumerate(keys):
+            await give_way(number)
             for index, amounts in enumerate(self._groups.get(key, ())):
                 if amounts:
                     _add(total, index, amounts)

@@ -59,6 +59,7 @@ class Poll:
     client: FlashbackClient
     clock: Clock
     previous: Snapshot | None = None
+    attempts: int = ATTEMPTS
 
     async def run(self) -> Outcome:
         """Ask, read and add up, again where that may help, and return how it ended. Here every error ends."""
@@ -79,7 +80,7 @@ class Poll:
 
     def _attempts(self, deadline: float) -> AsyncRetrying:
         def enough(state: RetryCallState) -> bool:
-            return state.attempt_number >= ATTEMPTS or self.clock.monotonic() + state.upcoming_sleep >= deadline
+            return state.attempt_number >= self.attempts or self.clock.monotonic() + state.upcoming_sleep >= deadline
 
         def log(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -108,7 +109,7 @@ class Poll:
             if error.reason is Reason.INVALID_RESPONSE and said:
                 raise PollError(error.reason, f"{error}: {said}") from None
             raise
-        snapshot = grouping.snapshot(self.previous)
+        snapshot = await grouping.snapshot(self.previous)
         if rejected:
             counts = {reason.value: count for reason, count in rejected.items()}
             _log.warning("records left out", query=self.query.name, **counts)

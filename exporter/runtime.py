@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -25,7 +25,6 @@ async def run(
     app: ASGIApp,
     sockets: Sequence[socket.socket],
     greet: Callable[[list[str]], None],
-    before_end: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serve and poll until SIGTERM or SIGINT; SIGHUP reloads. `greet` is called with the addresses once all is up."""
     loop = asyncio.get_running_loop()
@@ -55,8 +54,6 @@ async def run(
     greet(places)
     await serve
     await exporter.stop()
-    if before_end is not None:
-        await before_end()
 
 
 async def _reload(exporter: Exporter) -> None:

@@ -100,15 +100,14 @@ class Scheduler:
         self._tasks.add(asyncio.current_task())
         with suppress(asyncio.CancelledError):  # that is `stop`; APScheduler would log it as a fault
             try:
-                while (plan := self._plans.get(name)) is not None:
-                    self._running[name] = plan
-                    asked = window(self._clock, plan.days)
-                    await self._poll(plan)
-                    if self._plans.get(name) == plan and window(self._clock, plan.days) == asked:
-                        break  # otherwise a reload or midnight came in between
+                plan = self._running[name] = self._plans[name]
+                asked = window(self._clock, plan.days)
+                await self._poll(plan)
             finally:
                 self._running.pop(name, None)
                 self._tasks.discard(asyncio.current_task())
+            if name in self._plans and (self._plans[name] != plan or window(self._clock, plan.days) != asked):
+                self._poll_soon(name)  # a reload or midnight came in between
 
     async def _poll(self, plan: Plan) -> None:
         state = self._publication.view.states[plan.query.name]

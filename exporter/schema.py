@@ -166,7 +166,7 @@ class Settings(BaseModel):
             problems += [
                 InitErrorDetails(type=PydanticCustomError("part", _in_words(detail)), loc=detail["loc"], input=None)
                 for detail in error.errors(include_input=False)
-                if not (detail["type"] == "too_short" and len(error.errors()) > 1)  # left by other faults
+                if not (detail["type"] == "too_short" and _has_inner(detail["loc"], error))  # left by these
             ]
         raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
 
@@ -191,6 +191,10 @@ _WORDS = {
     "greater_than_equal": "expected at least {ge}",
     "less_than_equal": "expected at most {le}",
 }
+
+
+def _has_inner(location: tuple[int | str, ...], error: ValidationError) -> bool:
+    return any(inner["loc"][: len(location)] == location != inner["loc"] for inner in error.errors())
 
 
 def _in_words(detail: ErrorDetails) -> str:

@@ -1,6 +1,7 @@
 """Reads secret files when a secret is needed, and keeps the refresh token that the API hands out."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -17,10 +18,14 @@ def read_secret(path: Path, what: str) -> str:
     Raises PollError `auth`, naming `what` and the path, where the file is missing, unreadable, empty or no secret.
     """
     try:
-        with path.open("rb") as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold up everything
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise PollError(Reason.AUTH, f"{what} {path} is no regular file")
             content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise PollError(Reason.AUTH, f"{what} {path} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not a path"
+        raise PollError(Reason.AUTH, f"{what} {path} cannot be read: {why}") from None
     if len(content) > _MAX_BYTES:
         raise PollError(Reason.AUTH, f"{what} {path} is too large for a secret")
     return _checked(content, f"{what} {path}")

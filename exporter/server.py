@@ -48,7 +48,9 @@ def bind(address: tuple[str, int]) -> list[socket.socket]:
 
 
 def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
-    return socket.create_server(place, family=family, backlog=1024, dualstack_ipv6=dual)
+    listener = socket.create_server(place, family=family, backlog=1024, dualstack_ipv6=dual)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it on its own listeners alone
+    return listener
 
 
 class _PatientProtocol(H11Protocol):

@@ -153,8 +153,9 @@ class Config(Settings):
             if name in seen:
                 yield ("queries", index, "name"), "expected a different name for each"
             seen.add(name)
-            if seconds_or(section.get("interval", times.get("interval")), 300) >= age:
-                where = ("queries", index, "interval") if "interval" in section else ("poll", "interval")
+            own = section.get("interval")
+            if seconds_or(times.get("interval") if own is None else own, 300) >= age:
+                where = ("poll", "interval") if own is None else ("queries", index, "interval")
                 yield where, "expected an interval shorter than poll.max_data_age"
 
     def interval(self, query: Query) -> float:

@@ -45,7 +45,6 @@ class Fault:
     body: bytes | None = None
     delay: float = 0
     seconds_a_byte: float = 0
-    missing_bytes: int = 0
 
 
 class Simulator:
@@ -162,8 +161,6 @@ class Simulator:
             return None
         body = fault.body if fault.body is not None else b'{"success": false, "message": "as requested"}'
         headers = {"Content-Type": "application/json", **fault.headers}
-        if fault.missing_bytes:
-            headers["Content-Length"] = str(len(body) + fault.missing_bytes)
         return StreamingResponse(_dripping(body, fault.seconds_a_byte), fault.status, headers)
 
 

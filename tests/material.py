@@ -46,6 +46,15 @@ async def exposed(snapshot: Snapshot, query: Query | None = None, today: int = D
     return await assemble([await render_query(query or Query(), snapshot, today)])
 
 
+def at_once(coroutine):
+    """Return what a coroutine comes to that waits for nothing but lets others run now and then."""
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+
+
 def text(pieces: Iterable[bytes]) -> str:
     """Return the pieces of an exposition as one text."""
     return b"".join(pieces).decode()

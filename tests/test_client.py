@@ -656,3 +656,31 @@ async def test_a_client_that_was_never_used_closes(clock):
     async with connected(fake_api(), clock) as client:
         assert client.wait == 0
         assert client.token_expires_at == 0
+
+
+async def test_cookies_are_not_kept(clock):
+    """What the API sets as cookies does not pile up in later requests."""
+    api = fake_api(*[answer(headers={"Set-Cookie": f"c{number}={'x' * 3000}; Path=/"}) for number in range(3)])
+    async with connected(api, clock) as client:
+        for _ in range(3):
+            await fetch(client, clock)
+    assert [call.request.headers.get("Cookie") for call in api["daily"].calls] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("proxy_url", "http://[::1"),
+        ("proxy_url", "http://user:canary@[x]:1"),
+        ("proxy_url", "http://host:notaport"),
+        ("base_url", "https://[::1]x"),
+        ("base_url", "https://xn--"),
+        ("base_url", "https://\u2603.net"),
+        ("tls_config", {"ca_file": "a\0b"}),
+    ],
+)
+def test_an_address_or_file_that_cannot_be_used_is_an_error_of_the_configuration(clock, key, value):
+    """What only shows when a client is made is reported as the configuration's fault, without the value."""
+    with pytest.raises(ConfigError) as caught:
+        FlashbackClient(Api(authorization={"credentials": "x"}, **{key: value}), clock, lambda *_: None)
+    assert "canary" not in str(caught.value)

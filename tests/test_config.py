@@ -589,3 +589,20 @@ def test_the_example_says_how_filters_combine():
     comments = " ".join(line.strip(" #") for line in EXAMPLE.read_text().splitlines())
     assert "repo_id, ai_llm_id and repo_ai_api_key_id are combined with OR" in comments
     assert "The others are combined with AND" in comments
+
+
+def test_an_interval_that_is_null_is_that_of_the_poll_section(load, problems):
+    """The example writes `interval: null`, which means poll.interval in every check."""
+    sections = f"api: {{{SIGN_IN}}}\nqueries: [{{interval: null}}]\n"
+    assert load(sections + "poll: {interval: 1m, max_data_age: 3m}\n").poll.interval == 60
+    (problem,) = problems(sections + "poll: {interval: 2h, max_data_age: 1h}\n")
+    assert problem == "exporter.yml:3:8: poll.interval: expected an interval shorter than poll.max_data_age"
+
+
+def test_an_empty_list_is_reported_beside_other_faults(problems):
+    """What is empty and what is wrong elsewhere are reported together."""
+    found = problems(f"api: {{{SIGN_IN}}}\npoll: {{days: 9}}\nqueries: []\n")
+    assert sorted(found) == [
+        "exporter.yml:2:8: poll.days: expected at most 7",
+        "exporter.yml:3:1: queries: expected at least one entry",
+    ]

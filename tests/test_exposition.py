@@ -4,7 +4,7 @@ import gzip
 import zlib
 
 import pytest
-from material import DAY, exposed, polled, raw_record, text
+from material import DAY, at_once, exposed, polled, raw_record, text
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -20,7 +20,7 @@ def snapshot(*records: dict[str, object], query: Query | None = None, days: tupl
     grouping = Grouping(query or Query(labels=("repo_id",)), days)
     for record in records:
         grouping.add(parse_record(record, grouping.window))
-    return grouping.snapshot()
+    return at_once(grouping.snapshot())
 
 
 async def samples(found: Snapshot, query: Query, today: int = DAY) -> dict[str, list[tuple[dict[str, str], float]]]:

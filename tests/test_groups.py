@@ -1,8 +1,10 @@
 """Groups: sums by label values, shown for every day, folded where there are too many."""
 
-from material import DAY, raw_record
+import pytest
+from material import DAY, at_once, raw_record
 
-from exporter.groups import Grouping, Snapshot
+from exporter.errors import PollError, Reason
+from exporter.groups import MAX_FOUND, Grouping, Snapshot
 from exporter.metrics import CALLS, FIELD_INDEX
 from exporter.records import parse_record
 from exporter.settings import Query
@@ -15,7 +17,7 @@ def snapshot(records, previous: Snapshot | None = None, days=DAYS, **query: obje
     grouping = Grouping(Query(**{"labels": ["repo_id"], **query}), days)
     for record in records:
         grouping.add(parse_record(record, grouping.window))
-    return grouping.snapshot(previous)
+    return at_once(grouping.snapshot(previous))
 
 
 def calls(repo: str, count: int, day: int = DAY, **fields: object) -> dict[str, object]:
@@ -113,3 +115,35 @@ def test_latencies_are_folded_by_weight():
     other = snapshot(records, max_groups=1).groups["other",][0]
     assert other is not None
     assert other[FIELD_INDEX["latency_ms"]] / other[CALLS] / 2**64 == (100 + 3 * 200) / 4
+
+
+def test_many_groups_are_ranked_in_small_steps():
+    """Thousands of groups are folded into the busiest and the rest, and others may run all the while."""
+    records = [calls(f"r{number:05}", number % 977, host=str(number)) for number in range(9000)]
+    grouping = Grouping(Query(labels=("repo_id",), max_groups=1000), DAYS)
+    for record in records:
+        grouping.add(parse_record(record, grouping.window))
+    steps, coroutine = 0, grouping.snapshot()
+    try:
+        while True:
+            coroutine.send(None)
+            steps += 1
+    except StopIteration as done:
+        result = done.value
+    assert steps > 20
+    busiest = sorted(records, key=lambda record: (-record["apiCalls"], record["repoId"]))[:1000]
+    assert set(result.groups) == {(record["repoId"],) for record in busiest} | {("other",)}
+    assert sum(days[0][CALLS] for days in result.groups.values()) == sum(record["apiCalls"] for record in records)
+    assert result.folded == 8000
+
+
+def test_groups_beyond_reason_end_the_poll():
+    """An answer with more groups than memory should hold is refused while it is read."""
+    grouping = Grouping(Query(labels=("repo_id",)), DAYS)
+    record = parse_record(calls("a", 1), grouping.window)
+    for number in range(MAX_FOUND):
+        grouping.add(record._replace(dimensions=(str(number), *record.dimensions[1:])))
+    grouping.add(record._replace(dimensions=("0", *record.dimensions[1:])))
+    with pytest.raises(PollError, match="use fewer labels") as caught:
+        grouping.add(record)
+    assert caught.value.reason is Reason.TOO_LARGE

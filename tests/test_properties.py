@@ -1,6 +1,5 @@
 """What holds for all input, tried on much of it."""
 
-import asyncio
 import json
 from collections import Counter
 from contextlib import suppress
@@ -8,7 +7,7 @@ from contextlib import suppress
 from clocks import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from material import DAY, exposed, raw_record, text
+from material import DAY, at_once, exposed, raw_record, text
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -57,7 +56,7 @@ def test_totals_are_kept(polls, labels, max_groups):
             record = parse_record(raw, grouping.window)
             expected.update({(record.day, field): amount for field, amount in enumerate(record.amounts)})
             grouping.add(record)
-        snapshot = grouping.snapshot(snapshot)
+        snapshot = at_once(grouping.snapshot(snapshot))
         found: Counter[tuple[int, int]] = Counter()
         for days in snapshot.groups.values():
             for day, amounts in zip(DAYS, days, strict=True):
@@ -74,8 +73,8 @@ def test_both_outputs_are_read_back(raw_records, labels, max_groups):
     grouping = Grouping(query, DAYS)
     for raw in raw_records:
         grouping.add(parse_record(raw, grouping.window))
-    snapshot = grouping.snapshot()
-    plain = text(asyncio.run(exposed(snapshot, query)).plain)
+    snapshot = at_once(grouping.snapshot())
+    plain = text(at_once(exposed(snapshot, query)).plain)
     for families in (parse_text(plain), parse_openmetrics(plain + "# EOF\n")):
         values = {
             (family.name, sample.labels["day"], sample.labels.get("severity", ""), key(sample.labels, labels)): (

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from clocks import FakeClock
-from material import DAY, raw_record, text
+from material import DAY, at_once, raw_record, text
 
 from exporter.errors import Reason
 from exporter.groups import Grouping
@@ -28,7 +28,7 @@ def good(clock: FakeClock, *records: dict[str, object], query: Query | None = No
     grouping = Grouping(query or state().query, (today, today - 1))
     for record in records:
         grouping.add(parse_record(record, grouping.window))
-    return Outcome(clock.time(), clock.monotonic(), 1.5, {}, grouping.snapshot())
+    return Outcome(clock.time(), clock.monotonic(), 1.5, {}, at_once(grouping.snapshot()))
 
 
 def bad(clock: FakeClock, **rejected: int) -> Outcome:

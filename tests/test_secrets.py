@@ -108,7 +108,13 @@ def test_a_larger_file_is_no_secret(path):
 def test_a_file_without_end_is_no_secret(path):
     """A device that never ends costs neither time nor memory."""
     path.symlink_to("/dev/zero")
-    assert refusal(path) == "is too large for a secret"
+    assert refusal(path) == "is no regular file"
+
+
+def test_a_pipe_is_no_secret(path):
+    """A pipe that nobody writes to does not hold up the process."""
+    os.mkfifo(path)
+    assert refusal(path) == "is no regular file"
 
 
 def test_a_secret_may_stand_in_the_configuration(path):

@@ -8,6 +8,7 @@ from functools import partial
 
 import httpx
 import pytest
+import trustme
 import yaml
 from clocks import HandClock
 from loopback import Gate, configuration, polled, running, served, until
@@ -379,6 +380,30 @@ class TestReload:
         assert response.status_code == 403
         assert "--web.enable-lifecycle" in response.text
         assert list(exporter.view.states) == ["few"]
+
+    async def test_the_api_is_left_alone_after_a_reload_too(self, file, gate, clock):
+        """A Retry-After that has not passed yet holds for the client of the new configuration."""
+        gate.simulator.misbehave(Fault(status=429, headers={"Retry-After": "3600"}))
+        async with self.running(file, clock) as (_, client):
+            await polled(client)
+            file.write(FEW_GROUPS, api={"timeout": "20s"})
+            assert (await client.post("/-/reload")).status_code == 200
+            failures = partial(value, name="flashback_exporter_poll_failures_total", query="few", reason="rate_limited")
+            await until(client, "/metrics", lambda response: failures(response.text) == 2)
+        assert gate.arrivals.qsize() == 1
+
+    async def test_a_reload_reads_certificates_again(self, file, clock, tmp_path):
+        """Certificates that were replaced behind the same name are used after a reload."""
+        authority = tmp_path / "ca.pem"
+        trustme.CA().cert_pem.write_to_path(authority)
+        file.write(FEW_GROUPS, api={"tls_config": {"ca_file": str(authority)}})
+        async with self.running(file, clock) as (_, client):
+            await polled(client)
+            assert (await client.post("/-/reload")).status_code == 200
+            authority.write_text("no certificate")
+            response = await client.post("/-/reload")
+        assert response.status_code == 500
+        assert "api.tls_config" in response.text
 
     async def test_a_good_configuration_takes_over(self, file, clock):
         """A new query is polled at once, one that is gone leaves nothing behind, one as before keeps its data."""
