@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test lint format bench lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ lint: .venv/installed ## check style, types and the order of imports
 format: .venv/installed ## bring the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: .venv/installed ## measure speed and memory against the bars; minutes, nginx for all of it
+	$(BIN)/python -m bench
 
 lock: .venv/installed ## pin the newest dependencies that pyproject.toml allows
 	$(BIN)/pip install --quiet uv

@@ -1,0 +1,283 @@
+"""The figures: each function measures some, several times, in pairs with what they are compared with."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from bench.measure import PATIENCE, Connection, cpu_seconds, percentile, resident_bytes
+from bench.processes import (
+    ROOT,
+    Api,
+    answer_of,
+    exporter,
+    exporter_command,
+    line_with,
+    nginx_path,
+    process,
+    static_server,
+    write_config,
+    yardstick,
+)
+from bench.records import HEAD, SERIES_A_GROUP, TAIL, write_block
+from bench.table import Bar, Figure, growth
+
+MIB = 1 << 20
+NGINX_IS_MISSING = "nginx is not installed: the comparison with a static file server is skipped"
+
+_SCRAPES_A_DAY = 86_400 // 15
+_YARDSTICK_REPEAT = 3  # it takes seconds
+_PAUSE = 0.002  # seconds between two scrapes while the slowest are looked for
+_CPU_OF_LOADS = """
+import json, sys, time
+content = open(sys.argv[1], "rb").read()
+began = time.process_time()
+json.loads(content)
+print(time.process_time() - began)
+"""
+_THIRD_PARTY = """
+import exporter.cli, json, sys
+foreign = [name for name, module in sys.modules.items() if "site-packages" in (getattr(module, "__file__", "") or "")]
+print(json.dumps(foreign))
+"""
+_TIME_OF_IMPORT = """
+import time
+began = time.perf_counter()
+import exporter{}
+print(time.perf_counter() - began)
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and against what to measure. `growth_bar` limits how a figure grows with ten times the work."""
+
+    folder: Path
+    api: Api
+    say: Callable[[str], None]
+    growth_bar: Bar | None = None
+
+    def block(self, groups: int, records: int) -> Path:
+        """Return a file with so many recorded records, made once."""
+        path = self.folder / f"{groups}-{records}.block"
+        if not path.exists():
+            self.say(f"recording {records:,} records of {groups:,} groups")
+            write_block(path, groups, records)
+        return path
+
+
+def scrapes(
+    bench: Bench, series: Sequence[int], repeat: int, bars: Mapping[str, Bar], yardstick_bar: Bar
+) -> list[Figure]:
+    """Measure scrapes at each number of series against nginx and the yardstick, and what a day of them costs.
+
+    The bars, for `plain` and `gzip`, are those of the largest number.
+    """
+    figures: list[Figure] = []
+    last: dict[str, Figure] = {}
+    for wanted in series:
+        groups = wanted // SERIES_A_GROUP
+        bench.api.answer(bench.block(groups, 2 * groups))
+        largest = wanted == series[-1]
+        with ExitStack() as stack:
+            running = stack.enter_context(exporter(bench.api, bench.folder))
+            name = f"{running.series():,} series"
+            bench.say(f"scraping {name}")
+            ours = stack.enter_context(Connection(running.address))
+            plain = ours.get()
+            (bench.folder / "plain.txt").write_bytes(plain)
+            (bench.folder / "gzip.gz").write_bytes(ours.get(gzip=True))
+            simple = stack.enter_context(Connection(stack.enter_context(yardstick(bench.api))))
+            static = None
+            if nginx_path():
+                static = stack.enter_context(Connection(stack.enter_context(static_server(bench.folder))))
+            for kind, file in (("plain", "/plain.txt"), ("gzip", "/gzip.gz")):
+                compressed = kind == "gzip"
+                ours.seconds(gzip=compressed)
+                pairs, cpu = [], 0.0
+                for _ in range(repeat):
+                    before = cpu_seconds(running.pid)
+                    seconds = ours.seconds(gzip=compressed)
+                    cpu += cpu_seconds(running.pid) - before
+                    pairs.append((seconds, static.seconds(file, gzip=compressed) if static else 0.0))
+                figure = Figure(
+                    f"scrape, {kind}, {name}, {_size(bench.folder / file[1:])}",
+                    [mine for mine, _ in pairs],
+                    beside="nginx, same bytes" if static else "",
+                    others=[other for _, other in pairs] if static else (),
+                    bar=bars[kind] if largest and static else None,
+                )
+                figures.append(figure)
+                against = [simple.seconds(gzip=compressed) for _ in range(_YARDSTICK_REPEAT)]
+                figures.append(
+                    Figure(
+                        f"scrape, {kind}, {name}",
+                        figure.values[:_YARDSTICK_REPEAT],
+                        beside="40 lines with Gauge",
+                        others=against,
+                        bar=yardstick_bar if largest else None,
+                    )
+                )
+                if largest and len(series) > 1:
+                    title = f"CPU of a day's scrapes, {kind}, {name} ({repeat} times {_SCRAPES_A_DAY / repeat:g})"
+                    figures.append(Figure(title, [cpu / repeat * _SCRAPES_A_DAY]))
+                if kind in last:
+                    figures.append(growth(f"scrape, {kind}, to {name}", last[kind], figure, bench.growth_bar))
+                last[kind] = figure
+    return figures
+
+
+def polls(bench: Bench, sizes: Sequence[tuple[int, int, int, Bar | None]], memory_bar: Bar) -> list[Figure]:
+    """Measure polls of (groups, records, times): CPU against json.loads, pace and memory. The last has ten blocks.
+
+    Each size has an exporter of its own, but the last, which goes on where the one before it ended.
+    """
+    figures: list[Figure] = []
+    cpus: list[Figure] = []
+    memory: list[Figure] = []
+    *single, (_, most, times, _) = sizes
+    for index, (groups, records, repeat, bar) in enumerate(single):
+        block = bench.block(groups, records)
+        whole = bench.folder / "answer.json"
+        whole.write_bytes(HEAD + block.read_bytes() + TAIL)
+        bench.api.answer(block)
+        name = f"{records:,} records, {groups:,} groups"
+        bench.say(f"polling {name}")
+        with exporter(bench.api, bench.folder) as running:
+            taken, loads, resident = [], [], []
+            for _ in range(repeat):
+                taken.append(running.poll())
+                resident.append(float(resident_bytes(running.pid)))
+                loads.append(answer_of(_CPU_OF_LOADS, whole))
+            cpus.append(Figure(f"CPU of a poll, {name}", [cpu for cpu, _ in taken], "s", "json.loads", loads, bar))
+            figures += [cpus[-1], _pace(records, [seconds for _, seconds in taken])]
+            memory.append(Figure(f"resident memory after it, {name}", resident, "B"))
+            figures.append(memory[-1])
+            if index == len(single) - 1:
+                bench.say(f"polling {most:,} records")
+                bench.api.answer(block, most // records)
+                name = f"{most:,} records, {groups:,} groups"
+                taken, after = [], []
+                for _ in range(times):
+                    taken.append(running.poll())
+                    after.append(float(resident_bytes(running.pid)))
+                cpus.append(Figure(f"CPU of a poll, {name}", [cpu for cpu, _ in taken]))
+                figures += [cpus[-1], _pace(most, [seconds for _, seconds in taken])]
+                memory.append(Figure(f"resident memory after it, {name}", after, "B"))
+                before = resident[-len(after) :]
+                figures.append(Figure(memory[-1].name, after, "B", f"{records:,} records", before, memory_bar))
+        whole.unlink()
+    for title, grown in (("CPU of a poll", cpus), ("resident memory after it", memory)):
+        for small, large in pairwise(grown):
+            figures.append(growth(f"{title}, to {large.name.removeprefix(title)[2:]}", small, large, bench.growth_bar))
+    return figures
+
+
+def undisturbed(bench: Bench, groups: int, records: int, repeat: int, bar: Bar) -> list[Figure]:
+    """Measure small scrapes while a large poll is read and rendered, against the same when idle.
+
+    The exporter shows a few groups until the large poll ends. Rendering begins with the last byte of the answer, give
+    or take what stands in the sockets' buffers.
+    """
+    small, large = bench.block(10, 20), bench.block(groups, records)
+    percentiles: dict[str, list[float]] = {"idle": [], "read": [], "rendered": []}
+    worst: dict[str, list[float]] = {"idle": [], "read": [], "rendered": []}
+    bench.say(f"small scrapes while {records:,} records are polled")
+    for _ in range(repeat):
+        bench.api.answer(small)
+        with exporter(bench.api, bench.folder) as running, Connection(running.address) as connection:
+            seconds = {"idle": [_paused(connection)[1] for _ in range(500)], "read": [], "rendered": []}
+            bench.api.answer(large)
+            size = connection.size
+            running.start_poll()
+            taken: list[tuple[float, float]] = []
+            while connection.size < 2 * size and len(taken) < 100_000:
+                taken.append(_paused(connection))
+            del taken[-1]  # no small one: the poll is done
+            _, last, _ = running.wait_for_poll()
+        for began, duration in taken:
+            seconds["read" if began < last else "rendered"].append(duration)
+        for phase, values in seconds.items():
+            percentiles[phase].append(percentile(values, 0.99))
+            worst[phase].append(max(values))
+    figures = []
+    for phase in ("read", "rendered"):
+        name = f"of small scrapes while {records:,} records are {phase}"
+        beside = "the same when idle"
+        figures += [
+            Figure(f"99th percentile {name}", percentiles[phase], "s", beside, percentiles["idle"],
+                   bar if phase == "read" else None),
+            Figure(f"worst {name}", worst[phase], "s", beside, worst["idle"]),
+        ]  # fmt: skip
+    return figures
+
+
+def hold_ups(bench: Bench, series: Sequence[int], repeat: int, bar: Bar) -> list[Figure]:
+    """Measure how long rendering and compression hold up the event loop at a time."""
+    figures: list[Figure] = []
+    before: Figure | None = None
+    for wanted in series:
+        bench.say(f"rendering {wanted:,} series")
+        command = [sys.executable, "-m", "bench.probe", f"{wanted // SERIES_A_GROUP}"]
+        done = [
+            json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE).stdout)  # noqa: S603
+            for _ in range(repeat)
+        ]
+        name = f"{done[0]['series']:,} series"
+        figures.append(Figure(f"longest hold-up of the event loop, {name} rendered", [each["gap"] for each in done],
+                              bar=bar))  # fmt: skip
+        whole = Figure(f"rendering and compressing, {name}", [each["seconds"] for each in done])
+        figures.append(whole)
+        if before:
+            figures.append(growth(f"rendering and compressing, to {name}", before, whole, bench.growth_bar))
+        before = whole
+    return figures
+
+
+def starts(bench: Bench, repeat: int, bar: Bar) -> list[Figure]:
+    """Measure from the start of the process to the first answer, and what importing alone takes."""
+    bench.say("starting")
+    bench.api.answer(bench.block(10, 20))
+    config = bench.folder / "config.yml"
+    write_config(config, bench.api)
+    found = subprocess.run([sys.executable, "-c", _THIRD_PARTY], cwd=ROOT, check=True, capture_output=True)  # noqa: S603
+    names = ", ".join(name for name in json.loads(found.stdout))
+    taken, bare = [], []
+    for _ in range(repeat):
+        began = time.perf_counter()
+        with process(exporter_command(config), stderr=subprocess.PIPE) as child:
+            address = line_with(child.stderr, r"msg=serving addresses=\S*?([\d.]+:\d+)")[1]
+            with Connection(address) as connection:
+                connection.get()
+            taken.append(time.perf_counter() - began)
+        bench.api.sent()
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {names}"], cwd=ROOT, check=True)  # noqa: S603
+        bare.append(time.perf_counter() - began)
+    return [
+        Figure("start to the first answer of /metrics", taken, "s", "the same imports alone", bare, bar),
+        *(
+            Figure(f"import exporter{module}", [answer_of(_TIME_OF_IMPORT.format(module)) for _ in range(repeat)])
+            for module in ("", ".cli")
+        ),
+    ]
+
+
+def _paused(connection: Connection) -> tuple[float, float]:
+    """Return when a small scrape began (monotonic) and how long it took, after a pause."""
+    time.sleep(_PAUSE)
+    began = time.monotonic()
+    return began, connection.seconds()
+
+
+def _pace(records: int, seconds: Sequence[float]) -> Figure:
+    return Figure(f"records per second, {records:,} records", [records / taken for taken in seconds], "/s")
+
+
+def _size(file: Path) -> str:
+    return f"{file.stat().st_size / MIB:.2f} MiB"

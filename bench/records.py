@@ -1,0 +1,57 @@
+"""Makes recorded answers of the API: the simulator's records, as many groups and records as asked for."""
+
+import json
+import time
+from collections.abc import Iterator
+from itertools import count, islice
+from pathlib import Path
+from random import Random
+
+from exporter.clock import midnight, utc_day
+from exporter.company import Company, Record
+
+SERIES_A_GROUP = 26  # on two days
+SEPARATOR = b", "
+HEAD, TAIL = b'{"success": true, "data": [', b"]}"
+
+_MONDAY = 20_458  # 2026-01-05: the days whose numbers are told as those of yesterday and today
+_GROUP = ("repoId", "aiLlmId", "repoAiApiKeyId", "llmType", "llmModel", "host")
+
+
+def raw_records(groups: int, records: int, today: int | None = None) -> Iterator[Record]:
+    """Yield so many records: every group in turn, yesterday and today by rounds, each of another user."""
+    now = utc_day(time.time()) if today is None else today
+    rng = Random(f"{groups}")
+    pool = list(islice(_pairs(), groups))
+    for index in range(records):
+        turn, place = divmod(index, groups)
+        record = pool[place][turn % 2]
+        user, conversation = f"user-{rng.getrandbits(48):012x}", f"conv-{rng.getrandbits(48):012x}"
+        yield {
+            **record,
+            "timestamp": midnight(now - 1 + turn % 2),
+            "userUuid": user,
+            "conversationUuid": conversation,
+        }
+
+
+def write_block(path: Path, groups: int, records: int) -> None:
+    """Write records as JSON with SEPARATOR between them; HEAD, such blocks with SEPARATOR between, TAIL: an answer."""
+    with path.open("wb") as file:
+        for index, record in enumerate(raw_records(groups, records)):
+            file.write((SEPARATOR if index else b"") + json.dumps(record).encode())
+
+
+def _pairs() -> Iterator[tuple[Record, Record]]:
+    """Yield, for one group after the other of one company after the other, a record of each of two days."""
+    for seed in count(1):
+        company = Company(seed)
+        first, second = (
+            {_key(record): record for record in company.records(day, midnight(day + 1))}
+            for day in (_MONDAY, _MONDAY + 1)
+        )
+        yield from ((first[key], second[key]) for key in first if key in second)
+
+
+def _key(record: Record) -> tuple[str | int | float, ...]:
+    return tuple(record[name] for name in _GROUP)
