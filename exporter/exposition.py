@@ -18,11 +18,12 @@ from exporter.records import LATENCY_SCALE
 from exporter.settings import Query
 
 _LINES_A_STEP = 256
+_PIECE = 1 << 20  # bytes; a longer one would take long to put together
 _COMPRESSION_LEVEL = 4
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _MILLISECONDS = 1000 * LATENCY_SCALE
 _MAX_NUMBER = int(sys.float_info.max)
-_NOTHING = [0] * len(FIELD_KINDS)
+_NOTHING = (0,) * len(FIELD_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,13 @@ class Exposition:
     """The AI statistics of all queries as finished bytes, plain in pieces and as the beginning of a gzip stream."""
 
     plain: tuple[bytes, ...]
-    _compressed: bytes
+    _compressed: tuple[bytes, ...]
     _compressor: "zlib._Compress"
 
-    def compressed(self, rest: bytes) -> tuple[bytes, bytes]:
-        """Return one whole gzip stream of the statistics and `rest`, in two pieces; only `rest` costs anything."""
+    def compressed(self, rest: bytes) -> tuple[bytes, ...]:
+        """Return one whole gzip stream of the statistics and `rest`, in pieces; only `rest` costs anything."""
         compressor = self._compressor.copy()
-        return self._compressed, compressor.compress(rest) + compressor.flush()
+        return *self._compressed, compressor.compress(rest) + compressor.flush()
 
 
 def escaped(value: str) -> str:
@@ -91,18 +92,22 @@ async def assemble(queries: Sequence[RenderedQuery]) -> Exposition:
     compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=31)
     plain = []
     compressed = []
+    pending = bytearray()
     for name, text in [(metric.name, metric.help) for metric in METRICS] + [(DAY_START, DAY_START_HELP)]:
         pieces = [piece for query in queries for piece in query.lines.get(name, ())]
         if pieces:
             plain += [f"# HELP {name} {text}\n# TYPE {name} gauge\n".encode(), *pieces]
     for piece in plain:
-        compressed.append(compressor.compress(piece))
+        pending += compressor.compress(piece)
+        if len(pending) >= _PIECE:
+            compressed.append(bytes(pending))
+            pending.clear()
         await asyncio.sleep(0)
-    compressed.append(compressor.flush(zlib.Z_SYNC_FLUSH))
-    return Exposition(tuple(plain), b"".join(compressed), compressor)
+    pending += compressor.flush(zlib.Z_SYNC_FLUSH)
+    return Exposition(tuple(plain), (*compressed, bytes(pending)), compressor)
 
 
-def _samples(metric: Metric, head: str, labels: Sequence[str], amounts: Sequence[list[int]]) -> Iterator[str]:
+def _samples(metric: Metric, head: str, labels: Sequence[str], amounts: Sequence[tuple[int, ...]]) -> Iterator[str]:
     """Yield the lines of one metric on one day: each group's, for each value that the metric is split by."""
     for split, field in metric.fields.items():
         index = FIELD_INDEX[field]

@@ -24,7 +24,7 @@ _RUN = 2000
 
 Key = tuple[str, ...]
 """A group's label values, in the order of the query's labels."""
-Days = tuple[list[int] | None, ...]
+Days = tuple[tuple[int, ...] | None, ...]
 """A group's amounts for each day of the window, newest first; None where it had no record."""
 
 
@@ -48,7 +48,7 @@ class Grouping:
         self._max_groups = query.max_groups
         self._other = (OTHER,) * len(query.labels)
         self._positions = [list(DIMENSIONS).index(label) for label in query.labels]
-        self._groups: dict[Key, list[list[int] | None]] = {}
+        self._groups: dict[Key, list[tuple[int, ...] | None]] = {}
         self._records = 0
 
     def add(self, record: Record) -> None:
@@ -98,7 +98,7 @@ class Grouping:
         return -sum(amounts[CALLS] for amounts in self._groups[key] if amounts), key
 
     async def _folded(self, keys: list[Key]) -> Days:
-        total: list[list[int] | None] = [None] * len(self.window)
+        total: list[tuple[int, ...] | None] = [None] * len(self.window)
         for number, key in enumerate(keys):
             await give_way(number)
             for index, amounts in enumerate(self._groups.get(key, ())):
@@ -107,6 +107,6 @@ class Grouping:
         return tuple(total)
 
 
-def _add(days: list[list[int] | None], index: int, amounts: list[int]) -> None:
+def _add(days: list[tuple[int, ...] | None], index: int, amounts: tuple[int, ...]) -> None:
     so_far = days[index]
-    days[index] = amounts if so_far is None else list(map(add, so_far, amounts))
+    days[index] = amounts if so_far is None else tuple(map(add, so_far, amounts))

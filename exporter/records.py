@@ -51,7 +51,7 @@ class Record(NamedTuple):
 
     day: int
     dimensions: tuple[str, ...]
-    amounts: list[int]
+    amounts: tuple[int, ...]
 
 
 def parse_record(raw: Any, window: Mapping[int, int]) -> Record:
@@ -65,7 +65,7 @@ def parse_record(raw: Any, window: Mapping[int, int]) -> Record:
     except KeyError as error:
         raise RejectedRecordError(Rejection.MISSING_FIELD, str(error.args[0])) from None
     amounts[_LATENCY] *= amounts[CALLS]
-    return Record(_day(timestamp, window), _labels(dimensions), amounts)
+    return Record(_day(timestamp, window), _labels(dimensions), tuple(amounts))
 
 
 def _day(timestamp: Any, window: Mapping[int, int]) -> int:
