@@ -1,4 +1,4 @@
-FROM docker.io/library/python:3.13-slim AS build
+FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python3 -m venv /opt/flashback-exporter
 COPY requirements.txt ./
@@ -7,7 +7,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 RUN /opt/flashback-exporter/bin/pip install --no-cache-dir --no-deps .
 
-FROM docker.io/library/python:3.13-slim
+FROM python:3.13-slim
 LABEL org.opencontainers.image.title="flashback-exporter" \
       org.opencontainers.image.description="Prometheus exporter for the daily AI statistics of the Flashback platform" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -42,8 +42,9 @@ class Snapshot:
 class Grouping:
     """Adds up the records of one poll. Memory grows with the groups, not with the records."""
 
-    def __init__(self, query: Query, days: tuple[int, ...]) -> None:
+    def __init__(self, query: Query, days: tuple[int, ...], max_found: int = MAX_FOUND) -> None:
         """Start empty; `days` is the window that was asked for, newest first."""
+        self._max_found = max_found
         self.window = {day: index for index, day in enumerate(days)}
         self._max_groups = query.max_groups
         self._other = (OTHER,) * len(query.labels)
@@ -52,13 +53,15 @@ class Grouping:
         self._records = 0
 
     def add(self, record: Record) -> None:
-        """Add one record to its group and day. Raises PollError `too_large` beyond MAX_FOUND groups."""
+        """Add one record to its group and day. Raises PollError `too_large` beyond `max_found` groups."""
         dimensions = record.dimensions
         key = tuple([dimensions[position] for position in self._positions])
         days = self._groups.get(key)
         if days is None:
-            if len(self._groups) >= MAX_FOUND:
-                raise PollError(Reason.TOO_LARGE, f"the answer holds more than {MAX_FOUND} groups; use fewer labels")
+            if len(self._groups) >= self._max_found:
+                raise PollError(
+                    Reason.TOO_LARGE, f"the answer holds more than {self._max_found} groups; use fewer labels"
+                )
             days = self._groups[key] = [None] * len(self.window)
         _add(days, self.window[record.day], record.amounts)
         self._records += 1

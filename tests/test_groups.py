@@ -4,7 +4,7 @@ import pytest
 from material import DAY, at_once, raw_record
 
 from exporter.errors import PollError, Reason
-from exporter.groups import MAX_FOUND, Grouping, Snapshot
+from exporter.groups import Grouping, Snapshot
 from exporter.metrics import CALLS, FIELD_INDEX
 from exporter.records import parse_record
 from exporter.settings import Query
@@ -139,9 +139,9 @@ def test_many_groups_are_ranked_in_small_steps():
 
 def test_groups_beyond_reason_end_the_poll():
     """An answer with more groups than memory should hold is refused while it is read."""
-    grouping = Grouping(Query(labels=("repo_id",)), DAYS)
+    grouping = Grouping(Query(labels=("repo_id",)), DAYS, max_found=100)
     record = parse_record(calls("a", 1), grouping.window)
-    for number in range(MAX_FOUND):
+    for number in range(100):
         grouping.add(record._replace(dimensions=(str(number), *record.dimensions[1:])))
     grouping.add(record._replace(dimensions=("0", *record.dimensions[1:])))
     with pytest.raises(PollError, match="use fewer labels") as caught:

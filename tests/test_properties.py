@@ -114,7 +114,7 @@ json_values = st.recursive(
     cuts=st.lists(st.integers(0, 10**6), max_size=12),
     plain=st.booleans(),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_every_cut_gives_the_same_records(data, others, cuts, plain):
     """However the bytes of an answer are cut, the reader hands out what a whole-document parser finds."""
     document = dict(sorted({"data": data, "success": True, **others}.items(), key=lambda item: len(item[0])))
@@ -131,7 +131,7 @@ def test_every_cut_gives_the_same_records(data, others, cuts, plain):
 @given(
     garbage=st.binary(max_size=200), prefix=st.sampled_from([b"", b'{"data":[', b'{"success":true,"data":[{"a":1},'])
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_garbage_ends_as_an_invalid_response(garbage, prefix):
     """Whatever bytes a server sends, the reader refuses them in its own way or hands out what is valid."""
     reader = ResponseReader()
