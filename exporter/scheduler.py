@@ -94,6 +94,8 @@ class Scheduler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, name: str) -> None:
+        if name not in self._plans:  # a reload removed it just before its turn
+            return
         if name in self._running:
             await self._publication.skip(name)
             return
@@ -110,8 +112,8 @@ class Scheduler:
                 self._poll_soon(name)  # a reload or midnight came in between
 
     async def _poll(self, plan: Plan) -> None:
-        state = self._publication.view.states[plan.query.name]
-        previous = state.good.snapshot if state.good and state.source == plan.source else None
+        state = self._publication.view.states.get(plan.query.name)
+        previous = state.good.snapshot if state and state.good and state.source == plan.source else None
         seconds = plan.interval * _SHARE_OF_INTERVAL
         outcome = await Poll(plan.query, plan.days, seconds, plan.client, self._clock, previous).run()
         await self._publication.add(plan.query.name, plan.source, outcome)
