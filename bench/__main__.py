@@ -52,7 +52,7 @@ def _whole(bench: Bench) -> Iterator[Figure]:
 
 def _short(bench: Bench) -> Iterator[Figure]:
     yield from starts(bench, 3, Bar(5))
-    yield from scrapes(bench, (13_000,), 20, {"plain": Bar(15), "gzip": Bar(100)}, Bar(0.1))
+    yield from scrapes(bench, (13_000,), 20, {"plain": Bar(15), "gzip": Bar(100)}, Bar(0.5))
     sizes = [(500, 5_000, 3, Bar(25)), (500, 50_000, 1, None)]
     yield from polls(bench, sizes, Bar(64 * MIB, By.DIFFERENCE))
 
