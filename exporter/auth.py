@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import structlog
 
-from exporter.clock import Clock
+from exporter.clock import MILLISECONDS_FROM, Clock
 from exporter.errors import PollError, Reason, RefusedError
 from exporter.secrets import read_secret, secret, write_secret
 from exporter.settings import Api, Authorization
@@ -22,7 +22,6 @@ REFRESH = "/user/refresh"
 _DEFAULT_LIFETIME = 3600.0
 _MARGIN = 300.0  # a token is renewed so many seconds before it expires, or after four fifths of a short life
 _PAUSE_AFTER_REFUSAL = 300.0
-_MILLISECONDS_FROM = 1e11
 
 _log = structlog.get_logger(__name__)
 
@@ -122,7 +121,8 @@ class Authenticator:
                 _log.info("refresh token refused, signing in again", error=str(error))
         if login is None:
             raise RefusedError("there is no refresh token")
-        password = self._secrets["password"] = secret(login.password, login.password_file, "api.login.password")
+        password = secret(login.password, login.password_file, "api.login.password")
+        self._remember("password", password)
         return self._accepted(await self._ask(LOGIN, {"email": login.email, "password": password}, password))
 
     async def _ask(self, endpoint: str, content: Mapping[str, str], used: str) -> Mapping[str, Any]:
@@ -148,7 +148,8 @@ class Authenticator:
                 raise
             return self._refresh_token
         if stored != self._seen_in_file:
-            self._refresh_token = self._seen_in_file = self._secrets["refresh token"] = stored
+            self._refresh_token = self._seen_in_file = stored
+            self._remember("refresh token", stored)
         return self._refresh_token
 
     def _accepted(self, answer: Mapping[str, Any]) -> Token:
@@ -170,8 +171,8 @@ class Authenticator:
     def _keep(self, refresh_token: object) -> None:
         if not isinstance(refresh_token, str) or not refresh_token or not refresh_token.isprintable():
             return
-        self._secrets["last refresh token"] = self._secrets.get("refresh token", "")
-        self._refresh_token = self._secrets["refresh token"] = refresh_token
+        self._refresh_token = refresh_token
+        self._remember("refresh token", refresh_token)
         path = self._api.refresh_token_file
         if path is not None:
             try:
@@ -183,10 +184,14 @@ class Authenticator:
     def _usable(self, token: str) -> str:
         if not token.isascii() or not token.isprintable():
             raise PollError(Reason.AUTH, "the bearer token holds characters that HTTP cannot carry")
-        if token != self._secrets.get("access token"):
-            self._secrets["last access token"] = self._secrets.get("access token", "")
-            self._secrets["access token"] = token
+        self._remember("access token", token)
         return token
+
+    def _remember(self, name: str, value: str) -> None:
+        """Redact a secret from now on, and still the one that it replaces."""
+        if value != self._secrets.get(name):
+            self._secrets[f"last {name}"] = self._secrets.get(name, "")
+            self._secrets[name] = value
 
 
 def _proxy_secrets(api: Api) -> dict[str, str]:
@@ -206,7 +211,7 @@ def _unix_seconds(value: object) -> float:
     """Return an instant whose unit the API does not document, in seconds; 0 where it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e16:
         return 0.0
-    return value / 1000 if value > _MILLISECONDS_FROM else float(value)
+    return value / 1000 if value > MILLISECONDS_FROM else float(value)
 
 
 def _claims(token: str) -> dict[str, float]:

@@ -68,7 +68,6 @@ class FlashbackClient:
                 transport=transport,
                 verify=_ssl_context(api.tls_config),
                 proxy=api.proxy_url.get_secret_value() if api.proxy_url else None,
-                timeout=api.timeout,
                 follow_redirects=False,
                 event_hooks={"response": [_forget_redirect]},
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: they would pile up

@@ -5,7 +5,6 @@ Everything here works in small steps that let the event loop go on in between.
 """
 
 import asyncio
-import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from itertools import islice
 from exporter.clock import give_way, midnight
 from exporter.groups import Snapshot
 from exporter.metrics import CALLS, DAY_START, DAY_START_HELP, FIELD_INDEX, FIELD_KINDS, METRICS, Kind, Metric
-from exporter.records import LATENCY_SCALE
+from exporter.records import LATENCY_SCALE, MAX_NUMBER
 from exporter.settings import Query
 
 _LINES_A_STEP = 256
@@ -22,13 +21,15 @@ _PIECE = 1 << 20  # bytes; a longer one would take long to put together
 _COMPRESSION_LEVEL = 4
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _MILLISECONDS = 1000 * LATENCY_SCALE
-_MAX_NUMBER = int(sys.float_info.max)
 _NOTHING = (0,) * len(FIELD_KINDS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RenderedQuery:
-    """The sample lines of one query on one day, for each metric that it shows, and how many they are."""
+    """The sample lines of one query on one day, for each metric that it shows, and how many they are.
+
+    Compared by identity: comparing the lines would be one long step.
+    """
 
     lines: Mapping[str, Sequence[bytes]]
     series: int
@@ -120,4 +121,4 @@ def _samples(metric: Metric, head: str, labels: Sequence[str], amounts: Sequence
 
 
 def _integer(value: int) -> int | str:
-    return value if value <= _MAX_NUMBER else "+Inf"
+    return value if value <= MAX_NUMBER else "+Inf"

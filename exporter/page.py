@@ -131,8 +131,8 @@ def _row(state: QueryState, page: Page, now: float) -> str:
     snapshot = state.good.snapshot if state.good else None
     shown = "" if snapshot is None or state.snapshot(now) else "<small>too old, not served</small>"
     folded = f"<small>{snapshot.folded:,} folded into “other”</small>" if snapshot and snapshot.folded else ""
-    failed = state.last is not None and state.last.reason is not None
-    row = f"""<tr{' class="failing"' if failed else ""}><th scope="row">{escape(name)}</th>
+    failure = state.last if state.last is not None and state.last.reason is not None else None
+    row = f"""<tr{' class="failing"' if failure else ""}><th scope="row">{escape(name)}</th>
 <td data-label="State"><span class="state {tone}">{word}</span></td>
 <td data-label="Age of data">{_seconds(age) if age is not None else "no data yet"}{shown}</td>
 <td data-label="Next poll">{_next(page.timings.get(name))}<small>every {_seconds(state.interval)}</small></td>
@@ -140,10 +140,10 @@ def _row(state: QueryState, page: Page, now: float) -> str:
 <td class="n" data-label="Groups">{snapshot.found if snapshot else 0:,}{folded}</td>
 <td class="n" data-label="Series">{page.view.series(name):,}</td>
 <td data-label="Asks for">{_question(state.query)}</td></tr>"""
-    if failed and state.last is not None and state.last.reason is not None:
+    if failure is not None:
         row += (
-            f'<tr class="error"><td></td><td colspan="7"><b>{escape(state.last.reason)}</b>:'
-            f" {escape(state.last.message)} ({_seconds(max(0.0, now - state.last.finished))} ago,"
+            f'<tr class="error"><td></td><td colspan="7"><b>{escape(failure.reason or "")}</b>:'
+            f" {escape(failure.message)} ({_seconds(max(0.0, now - failure.finished))} ago,"
             f" {sum(state.failures.values())} of {state.polls} polls failed)</td></tr>"
         )
     return row

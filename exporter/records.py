@@ -8,16 +8,16 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from exporter.clock import utc_day
+from exporter.clock import MILLISECONDS_FROM, utc_day
 from exporter.metrics import CALLS, DIMENSIONS, FIELD_KINDS, Kind
 
 MAX_LABEL_BYTES = 1024
+MAX_NUMBER = int(sys.float_info.max)
+"""The largest amount: what a float can hold."""
 LATENCY_SCALE = 1 << 64
 """Latencies are kept as whole multiples of 2^-64 milliseconds, so that their weighted sums are exact in any order."""
 
-_MAX_NUMBER = int(sys.float_info.max)
-_MAX_DIGITS = len(str(_MAX_NUMBER))
-_MILLISECONDS_FROM = 1e11
+_MAX_DIGITS = len(str(MAX_NUMBER))
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _dimensions = itemgetter(*DIMENSIONS.values())
 
@@ -72,7 +72,7 @@ def _day(timestamp: Any, window: Mapping[int, int]) -> int:
     _count(timestamp, "timestamp")
     day = utc_day(timestamp)
     if day not in window:
-        milliseconds = timestamp > _MILLISECONDS_FROM
+        milliseconds = timestamp > MILLISECONDS_FROM
         raise RejectedRecordError(Rejection.MILLISECONDS if milliseconds else Rejection.OUTSIDE_WINDOW, "timestamp")
     return day
 
@@ -99,7 +99,7 @@ def _label(value: object, field: str) -> str:
 
 def _count(value: Any, field: str) -> int:
     """Return a whole number."""
-    if type(value) is int and 0 <= value <= _MAX_NUMBER:
+    if type(value) is int and 0 <= value <= MAX_NUMBER:
         return value
     if type(value) is float and value.is_integer() and value >= 0:
         return int(value)
@@ -122,7 +122,7 @@ def _big_count(value: Any, field: str) -> int:
 
 def _mean(value: Any, field: str) -> int:
     """Return a latency in milliseconds as a whole multiple of 1 / LATENCY_SCALE."""
-    if type(value) is int and 0 <= value <= _MAX_NUMBER:
+    if type(value) is int and 0 <= value <= MAX_NUMBER:
         return value * LATENCY_SCALE
     if type(value) is float and 0 <= value < math.inf:
         numerator, denominator = value.as_integer_ratio()
@@ -135,7 +135,7 @@ def _fault(value: Any) -> Rejection:
         return Rejection.WRONG_TYPE
     if value < 0:
         return Rejection.NEGATIVE
-    return Rejection.WRONG_TYPE if value <= _MAX_NUMBER else Rejection.NOT_FINITE
+    return Rejection.WRONG_TYPE if value <= MAX_NUMBER else Rejection.NOT_FINITE
 
 
 _CHECK_OF: dict[Kind, Callable[[Any, str], int]] = {Kind.COUNT: _count, Kind.BIG_COUNT: _big_count, Kind.MEAN: _mean}

@@ -40,7 +40,6 @@ class ApiTelemetry:
         self._durations = Histogram(
             _DURATIONS.name, _DURATIONS.help, _DURATIONS.labels, registry=registry, buckets=_BUCKETS
         )
-
         for endpoint in (DAILY, LOGIN, REFRESH):
             self._durations.labels(endpoint)
             for code in ("200", "error"):

@@ -5,6 +5,7 @@ import base64
 import json
 import logging
 import stat
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -607,9 +608,9 @@ async def test_a_refresh_token_is_kept_even_if_the_answer_is_otherwise_useless(c
     assert file.read_text() == "new\n"
 
 
-async def test_a_cancelled_caller_does_not_lose_a_rotated_token(account, clock, tmp_path):
-    """A poll that is cancelled while its refresh is under way leaves the refresh to end and to be kept."""
-    file = tmp_path / "token"
+@asynccontextmanager
+async def refresh_under_way(account, clock, file):
+    """Hand out a client whose poll waits for a refresh, that poll, and the event that lets the refresh go on."""
     account.sign_in()
     file.write_text("refresh-1")
     asked, go_on = asyncio.Event(), asyncio.Event()
@@ -623,38 +624,31 @@ async def test_a_cancelled_caller_does_not_lose_a_rotated_token(account, clock, 
     async with asyncio.timeout(DEADLINE), connected(account.router, clock, refresh_token_file=str(file)) as client:
         task = asyncio.create_task(fetch(client, clock))
         await asked.wait()
+        yield client, task, go_on
+
+
+async def test_a_cancelled_caller_does_not_lose_a_rotated_token(account, clock, tmp_path):
+    """A poll that is cancelled while its refresh is under way leaves the refresh to end and to be kept."""
+    async with refresh_under_way(account, clock, tmp_path / "token") as (client, task, go_on):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         go_on.set()
         assert await fetch(client, clock) == statistics()
     assert account.refresh.call_count == 1
-    assert file.read_text() == "refresh-2\n"
+    assert (tmp_path / "token").read_text() == "refresh-2\n"
 
 
 async def test_closing_waits_for_a_refresh_under_way(account, clock, tmp_path):
     """The end of the exporter does not lose a refresh token that is just being replaced."""
-    file = tmp_path / "token"
-    account.sign_in()
-    file.write_text("refresh-1")
-    asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(request):
-        asked.set()
-        await go_on.wait()
-        return account.sign_in()
-
-    account.refresh.mock(side_effect=slow)
-    async with asyncio.timeout(DEADLINE), connected(account.router, clock, refresh_token_file=str(file)) as client:
-        task = asyncio.create_task(fetch(client, clock))
-        await asked.wait()
+    async with refresh_under_way(account, clock, tmp_path / "token") as (client, task, go_on):
         task.cancel()
         closing = asyncio.create_task(client.aclose())
         await asyncio.sleep(0)
         go_on.set()
         await closing
         await asyncio.gather(task, return_exceptions=True)
-    assert file.read_text() == "refresh-2\n"
+    assert (tmp_path / "token").read_text() == "refresh-2\n"
 
 
 async def test_the_simulator_rotates_and_refuses_as_documented(api, clock, tmp_path):
