@@ -41,12 +41,6 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-async def give_way(step: int) -> None:
-    """Let others run, at every 256th step of a long loop."""
-    if step % 256 == 0:
-        await asyncio.sleep(0)
-
-
 def utc_day(timestamp: float) -> int:
     """Return the UTC day that a Unix timestamp belongs to, as days since 1970-01-01."""
     return int(timestamp // SECONDS_A_DAY)

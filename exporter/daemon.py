@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from exporter.client import FlashbackClient
 from exporter.clock import Clock
@@ -14,7 +13,7 @@ from exporter.publication import Publication, States, View
 from exporter.scheduler import Plan, Scheduler
 from exporter.settings import Config, Query
 from exporter.state import QueryState
-from exporter.telemetry import ApiTelemetry, ExporterCollector, own_registry
+from exporter.telemetry import OwnMetrics
 
 _log = structlog.get_logger(__name__)
 
@@ -22,23 +21,20 @@ _log = structlog.get_logger(__name__)
 class Exporter:
     """Polls as its configuration says and publishes the result; `load` reads the configuration again for a reload."""
 
-    registry: CollectorRegistry
-
     def __init__(self, config: Config, load: Callable[[], Config], clock: Clock, publication: Publication) -> None:
         """Prepare; `Exporter.create` is the way to get one. Raises ConfigError where a TLS file cannot be used."""
-        self.registry = own_registry()
-        self._telemetry = ApiTelemetry(self.registry)
+        self.own_metrics = OwnMetrics(self, clock)
+        self._observe = self.own_metrics.requests.observe
         self._load = load
         self._clock = clock
         self._publication = publication
-        self._client = FlashbackClient(config.api, clock, self._telemetry.observe)
+        self._client = FlashbackClient(config.api, clock, self._observe)
         self._config = config
         self._turn = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
         self.scheduler = Scheduler(publication, clock)
         self.reload_successful = True
         self.reloaded_at = clock.time()
-        self.registry.register(ExporterCollector(self, clock))
 
     @classmethod
     async def create(cls, config: Config, load: Callable[[], Config], clock: Clock) -> "Exporter":
@@ -82,7 +78,7 @@ class Exporter:
                 config = self._load()
                 tls = config.api.tls_config  # its files may have other content behind the same names
                 same_api = config.api == self._config.api and not (tls.ca_file or tls.cert_file)
-                client = self._client if same_api else FlashbackClient(config.api, self._clock, self._telemetry.observe)
+                client = self._client if same_api else FlashbackClient(config.api, self._clock, self._observe)
                 client.heed(self._client)
             except ConfigError as error:
                 self.reload_successful = False

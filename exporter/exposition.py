@@ -10,21 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from exporter.clock import give_way, midnight
+from exporter.clock import midnight
 from exporter.groups import Snapshot
 from exporter.metrics import CALLS, DAY_START, DAY_START_HELP, FIELD_INDEX, FIELD_KINDS, METRICS, Kind, Metric
 from exporter.records import LATENCY_SCALE, MAX_NUMBER
 from exporter.settings import Query
+from exporter.steps import in_steps, let_go
 
 _LINES_A_STEP = 256
 _PIECE = 1 << 20  # bytes; a longer one would take long to put together
-_COMPRESSION_LEVEL = 4
-_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_COMPRESSION_LEVEL = 2  # half the time of level 4, 8 % more bytes
 _MILLISECONDS = 1000 * LATENCY_SCALE
 _NOTHING = (0,) * len(FIELD_KINDS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RenderedQuery:
     """The sample lines of one query on one day, for each metric that it shows, and how many they are.
 
@@ -35,7 +35,7 @@ class RenderedQuery:
     series: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Exposition:
     """The AI statistics of all queries as finished bytes, plain in pieces and as the beginning of a gzip stream."""
 
@@ -51,7 +51,7 @@ class Exposition:
 
 def escaped(value: str) -> str:
     """Return a label value as it stands between quotes in both formats."""
-    return value.translate(_ESCAPES)
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def day_label(offset: int) -> str:
@@ -67,15 +67,18 @@ async def render_query(query: Query, snapshot: Snapshot, today: int) -> Rendered
     """
     window = [today - offset for offset in range(len(snapshot.days)) if today - offset >= snapshot.days[-1]]
     head = f'query="{escaped(query.name)}",day="'
-    labels = []
-    for key in snapshot.groups:
-        labels.append('"' + "".join(f',{n}="{escaped(v)}"' for n, v in zip(query.labels, key, strict=True)))
-        await give_way(len(labels))
+    labels = [
+        '"' + "".join(f',{n}="{escaped(v)}"' for n, v in zip(query.labels, key, strict=True))
+        async for key in in_steps(snapshot.groups)
+    ]
     lines: dict[str, list[bytes]] = {metric.name: [] for metric in METRICS if metric.short_name in query.metrics}
     series = len(window)
     for day in window:
         index = snapshot.days.index(day) if day in snapshot.days else None
-        amounts = [days[index] or _NOTHING if index is not None else _NOTHING for days in snapshot.groups.values()]
+        amounts = [
+            days[index] or _NOTHING if index is not None else _NOTHING
+            async for days in in_steps(snapshot.groups.values())
+        ]
         for metric in METRICS:
             if metric.name not in lines:
                 continue
@@ -84,6 +87,7 @@ async def render_query(query: Query, snapshot: Snapshot, today: int) -> Rendered
                 series += len(step)
                 lines[metric.name].append("".join(step).encode())
                 await asyncio.sleep(0)
+    await let_go(labels)
     starts = "".join(f'{DAY_START}{{{head}{day_label(today - day)}"}} {midnight(day)}\n' for day in window)
     return RenderedQuery({**lines, DAY_START: [starts.encode()]}, series)
 

@@ -5,16 +5,16 @@ No sum is ever lost: what a query's groups show adds up to what its records said
 
 import asyncio
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from operator import add
 
-from exporter.clock import give_way
 from exporter.errors import PollError, Reason
 from exporter.metrics import CALLS, DIMENSIONS
 from exporter.records import Record
 from exporter.settings import Query
+from exporter.steps import in_steps, let_go
 
 OTHER = "other"
 MAX_FOUND = 500_000
@@ -68,21 +68,25 @@ class Grouping:
 
     async def snapshot(self, previous: Snapshot | None = None) -> Snapshot:
         """Return the finished sums. Groups that `previous` showed on the same day keep their own series."""
-        found = self._groups
+        found, other = self._groups, self._other
         days = tuple(self.window)
-        shown = dict.fromkeys(previous.groups if previous and previous.days == days else ())
-        newcomers = [key for key in found if key not in shown and key != self._other]
-        room = max(0, self._max_groups - len(shown) + (self._other in shown))
+        shown: Mapping[Key, Days] = previous.groups if previous and previous.days == days else {}
+        newcomers = [key async for key in in_steps(found) if key not in shown and key != other]
+        room = max(0, self._max_groups - len(shown) + (other in shown))
         kept = newcomers if len(newcomers) <= room else await self._busiest(newcomers, room)
         nothing: Days = (None,) * len(days)
-        groups: dict[Key, Days] = {}
-        for key in (*shown, *kept):
-            groups[key] = tuple(found.get(key, nothing))
-            await give_way(len(groups))
-        rest = [key for key in found if key not in groups and key != self._other]
-        if rest or self._other in found:
-            groups[self._other] = await self._folded([self._other, *rest])
+        groups = {key: tuple(found.get(key, nothing)) async for key in in_steps(chain(shown, kept))}
+        rest = [key async for key in in_steps(found) if key not in groups and key != other]
+        if rest or other in found:
+            groups[other] = await self._folded(chain([other], rest))
         return Snapshot(days, groups, self._records, len(found), len(rest))
+
+    async def discard(self) -> None:
+        """Forget all sums, so that nothing large is left to be freed at once."""
+        while self._groups:
+            for _ in range(min(_RUN, len(self._groups))):
+                self._groups.popitem()
+            await asyncio.sleep(0)
 
     async def _busiest(self, keys: list[Key], room: int) -> list[Key]:
         """Return so many groups, those with the most calls first; sorted in runs, so that no step takes long."""
@@ -90,20 +94,18 @@ class Grouping:
         for start in range(0, len(keys), _RUN):
             runs.append(sorted(map(self._rank, keys[start : start + _RUN])))
             await asyncio.sleep(0)
-        busiest = []
-        for _, key in islice(heapq.merge(*runs), room):
-            busiest.append(key)
-            await give_way(len(busiest))
+        busiest = [key async for _, key in in_steps(islice(heapq.merge(*runs), room))]
+        for run in runs:
+            await let_go(run)
         return busiest
 
     def _rank(self, key: Key) -> tuple[int, Key]:
         """Order groups by their calls, most first, and equal ones by their labels."""
         return -sum(amounts[CALLS] for amounts in self._groups[key] if amounts), key
 
-    async def _folded(self, keys: list[Key]) -> Days:
+    async def _folded(self, keys: Iterable[Key]) -> Days:
         total: list[tuple[int, ...] | None] = [None] * len(self.window)
-        for number, key in enumerate(keys):
-            await give_way(number)
+        async for key in in_steps(keys):
             for index, amounts in enumerate(self._groups.get(key, ())):
                 if amounts:
                     _add(total, index, amounts)

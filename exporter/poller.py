@@ -98,9 +98,25 @@ class Poll:
     async def _attempt(self, deadline: float, rejected: Counter[Rejection]) -> Snapshot:
         rejected.clear()
         days = window(self.clock, self.days)
-        reader, grouping = ResponseReader(), Grouping(self.query, days)
+        grouping = Grouping(self.query, days)
         try:
-            async with self.client.daily_statistics(parameters(self.query, days), deadline) as body:
+            await self._read(grouping, parameters(self.query, days), deadline, rejected)
+            snapshot = await grouping.snapshot(self.previous)
+        finally:
+            await grouping.discard()
+        if rejected:
+            counts = {reason.value: count for reason, count in rejected.items()}
+            _log.warning("records left out", query=self.query.name, **counts)
+            if not snapshot.records:
+                raise PollError(Reason.INVALID_RESPONSE, f"none of the {rejected.total()} records is valid")
+        return snapshot
+
+    async def _read(
+        self, grouping: Grouping, asked: dict[str, str], deadline: float, rejected: Counter[Rejection]
+    ) -> None:
+        reader = ResponseReader()
+        try:
+            async with self.client.daily_statistics(asked, deadline) as body:
                 async for piece in body:
                     self._add(reader.feed(piece), grouping, rejected)
                 self._add(reader.close(), grouping, rejected)
@@ -109,13 +125,6 @@ class Poll:
             if error.reason is Reason.INVALID_RESPONSE and said:
                 raise PollError(error.reason, f"{error}: {said}") from None
             raise
-        snapshot = await grouping.snapshot(self.previous)
-        if rejected:
-            counts = {reason.value: count for reason, count in rejected.items()}
-            _log.warning("records left out", query=self.query.name, **counts)
-            if not snapshot.records:
-                raise PollError(Reason.INVALID_RESPONSE, f"none of the {rejected.total()} records is valid")
-        return snapshot
 
     def _add(self, raw_records: Iterator[Any], grouping: Grouping, rejected: Counter[Rejection]) -> None:
         for raw in raw_records:

@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from exporter.clock import Clock, utc_day
 from exporter.exposition import Exposition, RenderedQuery, assemble, render_query
 from exporter.groups import Snapshot
 from exporter.state import Outcome, QueryState
+from exporter.steps import let_go
 
 States = Mapping[str, QueryState]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One consistent picture: the state of every query and the exposition that was rendered from it."""
+    """One consistent picture: the state of every query and the exposition that was rendered from it.
+
+    Compared by identity: every change makes a new one.
+    """
 
     states: States
     today: int
@@ -77,6 +82,12 @@ class Publication:
         return self._view.today == utc_day(self._clock.time()) and shown.keys() == self._view.shown.keys()
 
     async def _publish(self, states: States) -> None:
+        before, self._view = self._view, await self._next(states)
+        gone = _no_longer_shown(before, self._view)
+        del before
+        await let_go(gone)
+
+    async def _next(self, states: States) -> View:
         before, today, now = self._view, utc_day(self._clock.time()), self._clock.monotonic()
         shown = {}
         for name, state in states.items():
@@ -88,5 +99,16 @@ class Publication:
                 shown[name] = (snapshot, rendered)
         queries = [rendered for _, rendered in shown.values()]
         same = queries == [rendered for _, rendered in before.shown.values()]
-        exposition = before.exposition if same else await assemble(queries)
-        self._view = View(states, today, shown, exposition)
+        return View(states, today, shown, before.exposition if same else await assemble(queries))
+
+
+def _no_longer_shown(before: View, after: View) -> list[object]:
+    """Return the groups and lines that only the view before has, one by one."""
+    kept = {id(part) for pair in after.shown.values() for part in pair}
+    gone: list[object] = []
+    for snapshot, rendered in before.shown.values():
+        if id(snapshot) not in kept:
+            gone += chain(snapshot.groups, snapshot.groups.values())
+        if id(rendered) not in kept:
+            gone += chain.from_iterable(rendered.lines.values())
+    return gone

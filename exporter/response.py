@@ -18,6 +18,7 @@ _MAX_DIGITS = 400  # an integer of more digits is beyond any float
 _MORE = object()  # what the reader's steps yield where the text runs out
 
 _space = re.compile(r"[ \t\n\r]*").match
+_comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 
 
 def _bounded_int(digits: str) -> float:
@@ -98,9 +99,22 @@ class ResponseReader:
         mark = yield from self._mark("]")
         while mark != "]":
             yield (yield from self._value())
+            yield from self._whole_objects()
             mark = yield from self._mark(",]")
             if not mark:
                 raise _invalid("the answer is not valid JSON")
+
+    def _whole_objects(self) -> Iterator[Any]:
+        """Yield the next records as long as they are objects and whole in the text, as nearly all are, in less time."""
+        while comma := _comma(self._text, self._position):
+            try:
+                value, end = _decode(self._text, comma.end())
+            except (ValueError, RecursionError):
+                return
+            if type(value) is not dict:
+                return
+            self._position = end
+            yield value
 
     def _mark(self, expected: str) -> Generator[Any, None, str]:
         """Skip white space and one of the expected characters; return it, or nothing where another one stands."""
@@ -128,16 +142,15 @@ class ResponseReader:
                 except ValueError:  # an integer that Python refuses to convert
                     value, end = _decode_long_integers(text, start)
             except json.JSONDecodeError:
-                if len(text) - start > _MAX_VALUE:
-                    raise _invalid(
-                        "the answer is not valid JSON, or holds a record of over a million characters"
-                    ) from None
+                pass  # it may be whole once more has come
             except RecursionError:
                 raise _invalid("the answer is nested too deeply") from None
             else:
                 if text[start] in '{["' or text[end : end + 1] not in ("", *".eE"):  # a number might go on
                     self._position = end
                     return value
+            if len(text) - start > _MAX_VALUE:
+                raise _invalid("the answer is not valid JSON, or holds a record of over a million characters")
             yield from self._more()
 
     def _more(self) -> Generator[Any, None, None]:

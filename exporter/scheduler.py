@@ -12,6 +12,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.client import FlashbackClient
 from exporter.clock import SECONDS_A_DAY, Clock, now_utc, utc_day
+from exporter.groups import Snapshot
 from exporter.poller import Poll, window
 from exporter.publication import Publication
 from exporter.settings import Query
@@ -112,11 +113,14 @@ class Scheduler:
                 self._poll_soon(name)  # a reload or midnight came in between
 
     async def _poll(self, plan: Plan) -> None:
-        state = self._publication.view.states.get(plan.query.name)
-        previous = state.good.snapshot if state and state.good and state.source == plan.source else None
         seconds = plan.interval * _SHARE_OF_INTERVAL
-        outcome = await Poll(plan.query, plan.days, seconds, plan.client, self._clock, previous).run()
+        outcome = await Poll(plan.query, plan.days, seconds, plan.client, self._clock, self._data(plan)).run()
         await self._publication.add(plan.query.name, plan.source, outcome)
+
+    def _data(self, plan: Plan) -> Snapshot | None:
+        """Return the last good data of a plan's query."""
+        state = self._publication.view.states.get(plan.query.name)
+        return state.good.snapshot if state and state.good and state.source == plan.source else None
 
     async def _watch_clock(self) -> None:
         """Roll the days over at midnight and poll; poll too when the clock was set or the machine was suspended.

@@ -14,6 +14,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest as generate_text
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter import __version__
 from exporter.auth import LOGIN, REFRESH
@@ -44,9 +46,12 @@ class ApiTelemetry:
             self._durations.labels(endpoint)
             for code in ("200", "error"):
                 self._requests.labels(endpoint, code)
+        self.observed = 0
+        """How many requests were counted."""
 
     def observe(self, endpoint: str, code: str, seconds: float) -> None:
         """Count one request, with its status code or `error`."""
+        self.observed += 1
         self._requests.labels(endpoint, code).inc()
         self._durations.labels(endpoint).observe(seconds)
 
@@ -71,18 +76,47 @@ class Reported(Protocol):
         """When a good configuration came in, in Unix seconds."""
 
 
-def own_registry() -> CollectorRegistry:
-    """Return a registry with prometheus-client's process, platform and GC metrics."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+class OwnMetrics:
+    """The exporter's own metrics as a scrape sends them.
+
+    Those of polls, requests and reloads are rendered once they have changed, the process's at each scrape.
+    """
+
+    def __init__(self, exporter: Reported, clock: Clock) -> None:
+        """Show `exporter`, with ages as of `clock`."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._exporter = exporter
+        self._registry = CollectorRegistry()
+        self.requests = ApiTelemetry(self._registry)
+        self._registry.register(ExporterCollector(exporter, clock))
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+        self._rendered: dict[bool, tuple[object, bytes]] = {}
+
+    def render(self, openmetrics: bool) -> bytes:
+        """Return all of them, in OpenMetrics with its end mark or in the text format."""
+        shown = (
+            self._exporter.view,
+            self.requests.observed,
+            self._exporter.token_expires_at,
+            self._exporter.reload_successful,
+            self._exporter.reloaded_at,
+        )
+        before, rendered = self._rendered.get(openmetrics, (None, b""))
+        if shown != before:
+            rendered = _render(self._registry, openmetrics).removesuffix(b"# EOF\n")
+            self._rendered[openmetrics] = shown, rendered
+        return rendered + _render(self._process, openmetrics)
+
+
+def _render(registry: CollectorRegistry, openmetrics: bool) -> bytes:
+    return generate_openmetrics(registry) if openmetrics else generate_text(registry)  # type: ignore[no-untyped-call]
 
 
 class ExporterCollector:
-    """Reads the metrics of every query and of the process off the running exporter, at each scrape."""
+    """Reads the metrics of every query and of the exporter as a whole off the running exporter."""
 
     def __init__(self, exporter: Reported, clock: Clock) -> None:
         """Read `exporter`, with ages as of `clock`."""

@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest as generate_text
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -34,7 +31,7 @@ def create_app(
     async def metrics(request: Request) -> Response:
         view = await exporter.current()
         openmetrics = prefers_openmetrics(request.headers.getlist("accept"))
-        rest = _own_metrics(exporter.registry, openmetrics)
+        rest = exporter.own_metrics.render(openmetrics)
         compressed = accepts_gzip(request.headers.getlist("accept-encoding"))
         pieces = view.exposition.compressed(rest) if compressed else (*view.exposition.plain, rest)
         return ReadyBytes(pieces, OPENMETRICS if openmetrics else TEXT, "gzip" if compressed else "")
@@ -98,10 +95,6 @@ class ReadyBytes(Response):
         for piece in self._pieces if scope["method"] != "HEAD" else ():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _own_metrics(registry: CollectorRegistry, openmetrics: bool) -> bytes:
-    return generate_openmetrics(registry) if openmetrics else generate_text(registry)  # type: ignore[no-untyped-call]
 
 
 def prefers_openmetrics(accept: Sequence[str]) -> bool:

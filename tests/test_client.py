@@ -537,11 +537,12 @@ async def test_an_answer_without_end_is_too_large(clock):
 
 @pytest.mark.parametrize("padding", [b'"', b"[", b"7"], ids=["text", "list", "number"])
 async def test_a_value_without_end_costs_little(clock, padding):
-    """One value that never ends within an answer fails as invalid_response before it takes much memory."""
+    """One value that never ends within an answer fails as invalid_response before much of it is read."""
     content = b'{"data": [' + padding + (b"7" if padding == b"7" else b"1,") * (8 * MIB)
     async with asyncio.timeout(DEADLINE), connected(fake_api(answer(200, content)), clock) as client:
         outcome = await poll(client, clock)
     assert outcome.reason is Reason.INVALID_RESPONSE
+    assert "over a million characters" in outcome.message
 
 
 def _resident():

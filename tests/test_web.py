@@ -286,6 +286,21 @@ async def test_own_metrics_exist_before_the_first_poll_has_finished(clock, gate)
     assert not [line for line in text.splitlines() if line.startswith(PREFIX)]
 
 
+async def test_a_request_counts_before_its_poll_has_ended(clock, gate):
+    """A request that was answered shows at the next scrape, though the poll that made it goes on."""
+    gate.close()
+    gate.simulator.misbehave(Fault(status=500))
+    async with running(gate.config(queries=[FEW_GROUPS]), clock) as (_, client):
+        await gate.arrival()
+        before = own_samples((await client.get("/metrics")).text)["flashback_exporter_api_requests_total"]
+        gate.let_one_pass()
+        await clock.asleep(2)  # the watch over the clock, and the poll before it tries again
+        text = (await client.get("/metrics")).text
+    assert "500" not in {labels["code"] for labels, _ in before}
+    assert value(text, "flashback_exporter_api_requests_total", code="500") == 1
+    assert value(text, "flashback_exporter_polls_total", query="few") == 0
+
+
 async def test_a_scrape_does_not_wait_for_the_api(clock, gate):
     """While a poll hangs, scrapes and every other page answer, and show the data of the poll before."""
     config = gate.config(queries=[FEW_GROUPS])

@@ -1,0 +1,54 @@
+"""Long work gives others their turn."""
+
+import asyncio
+
+from material import raw_record
+
+from exporter.groups import Grouping
+from exporter.records import parse_record
+from exporter.settings import Query
+from exporter.steps import in_steps, let_go
+
+
+async def beside(work):
+    """Run work beside a task that takes every turn it gets; return what it made and how many turns those were."""
+    task = asyncio.ensure_future(work)
+    turns = 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    return task.result(), turns
+
+
+async def test_a_long_loop_gives_way():
+    """Every item comes in its order, and others run all along."""
+
+    async def collected():
+        return [item async for item in in_steps(range(100_000))]
+
+    items, turns = await beside(collected())
+    assert items == list(range(100_000))
+    assert turns > 300
+
+
+async def test_a_long_list_is_freed_a_few_items_at_a_time():
+    """At the end it is empty, and others ran all along."""
+    items = list(range(100_000))
+    _, turns = await beside(let_go(items))
+    assert items == []
+    assert turns > 300
+
+
+async def test_sums_are_forgotten_in_steps():
+    """A discarded grouping holds nothing, and others ran all along."""
+    grouping = Grouping(Query(labels=["repo_id"]), (20_000,), max_found=100_000)
+    for number in range(50_000):
+        grouping.add(a_record(number))
+    _, turns = await beside(grouping.discard())
+    assert turns > 20
+    assert (await grouping.snapshot()).found == 0
+
+
+def a_record(number):
+    """Return a valid record of a repository of its own."""
+    return parse_record(raw_record(repoId=f"{number}", timestamp=20_000 * 86_400), {20_000: 0})
