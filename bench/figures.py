@@ -231,10 +231,10 @@ def hold_ups(bench: Bench, series: Sequence[int], repeat: int, bar: Bar) -> list
         name = f"{done[0]['series']:,} series"
         figures.append(Figure(f"longest hold-up of the event loop, {name} rendered", [each["gap"] for each in done],
                               bar=bar))  # fmt: skip
-        whole = Figure(f"rendering and compressing, {name}", [each["seconds"] for each in done])
+        whole = Figure(f"CPU of rendering and compressing, {name}", [each["seconds"] for each in done])
         figures.append(whole)
         if before:
-            figures.append(growth(f"rendering and compressing, to {name}", before, whole, bench.growth_bar))
+            figures.append(growth(f"CPU of rendering and compressing, to {name}", before, whole, bench.growth_bar))
         before = whole
     return figures
 
