@@ -1,7 +1,6 @@
 """One poll of one query: ask, read, add up; try again while that can help and there is time."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +125,7 @@ class Poll:
                 raise PollError(error.reason, f"{error}: {said}") from None
             raise
 
-    def _add(self, raw_records: Iterator[Any], grouping: Grouping, rejected: Counter[Rejection]) -> None:
+    def _add(self, raw_records: list[Any], grouping: Grouping, rejected: Counter[Rejection]) -> None:
         for raw in raw_records:
             try:
                 grouping.add(parse_record(raw, grouping.window))

@@ -1,14 +1,15 @@
 """Reads the JSON of an answer as it arrives: bytes in, cut anywhere; whole records out, none of them kept.
 
-The standard library's C scanner decodes one record at a time, so a broken one cannot take the process or its
-neighbours with it. (ijson's C backend was tried: an integer of 5,000 digits crashes the interpreter, a lone surrogate
-or a number beyond 64 bits ends the whole document, and 30,000 levels of nesting take two gigabytes.)
+The standard library's C scanner decodes the records of a piece together or, where one of them is odd, one at a time,
+so that it cannot take the process or its neighbours with it. (ijson's C backend was tried: an integer of 5,000 digits
+crashes the interpreter, a lone surrogate or a number beyond 64 bits ends the whole document, and 30,000 levels of
+nesting take two gigabytes.)
 """
 
 import codecs
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
 from exporter.errors import PollError, Reason
@@ -26,13 +27,14 @@ def _bounded_int(digits: str) -> float:
 
 
 _decode = json.JSONDecoder(strict=False).raw_decode
+_decode_all = json.JSONDecoder(strict=False).decode
 _decode_long_integers = json.JSONDecoder(strict=False, parse_int=_bounded_int).raw_decode
 
 
 class ResponseReader:
     """Takes `{"success": true, "data": [record, …]}` in pieces and hands out the records.
 
-    `feed` yields each record as soon as it is whole, as any JSON value; `close` checks that the document was complete
+    `feed` returns each record as soon as it is whole, as any JSON value; `close` checks that the document was complete
     and good. Both raise PollError `invalid_response`. `message` is what the answer says for itself.
     """
 
@@ -50,23 +52,44 @@ class ResponseReader:
         message = self._members.get("message")
         return message if isinstance(message, str) else ""
 
-    def feed(self, piece: bytes) -> Iterator[Any]:
-        """Take the next piece of the body and yield the records that it completes."""
+    def feed(self, piece: bytes) -> list[Any]:
+        """Take the next piece of the body and return the records that it completes."""
         self._text = self._text[self._position :] + self._decoder.decode(piece, self._ended)
         self._position = 0
+        records: list[Any] = []
         for record in self._steps:
             if record is _MORE:
-                return
-            yield record
+                break
+            records.append(record)
+            if len(records) == 1:
+                records += self._following()
+        return records
 
-    def close(self) -> Iterator[Any]:
-        """Take the end of the body, yield what it completes, and check that the answer was whole and good."""
+    def close(self) -> list[Any]:
+        """Take the end of the body, return what it completes, and check that the answer was whole and good."""
         self._ended = True
-        yield from self.feed(b"")
+        records = self.feed(b"")
         if self._members.get("success", True) is not True:
             raise _invalid("the API says success: false")
         if "data" not in self._members:
             raise _invalid("the answer holds no data")
+        return records
+
+    def _following(self) -> list[Any]:
+        """Return the records up to the last one that is whole in the text, where nothing about them is odd.
+
+        A short cut: decoded together they take a third less time than one by one, for the decoder makes the names of
+        the fields anew in each call.
+        """
+        comma, end = _comma(self._text, self._position), self._text.rfind("}") + 1
+        if comma is None or end <= comma.end():
+            return []
+        try:
+            records: list[Any] = _decode_all(f"[{self._text[comma.end() : end]}]")
+        except (ValueError, RecursionError):  # the end of another object, or of none; a record that is not valid
+            return []
+        self._position = end
+        return records
 
     def _document(self) -> Generator[Any, None, None]:
         """Walk through the top-level object, yielding the records of `data`, and _MORE where the text runs out."""
@@ -99,22 +122,9 @@ class ResponseReader:
         mark = yield from self._mark("]")
         while mark != "]":
             yield (yield from self._value())
-            yield from self._whole_objects()
             mark = yield from self._mark(",]")
             if not mark:
                 raise _invalid("the answer is not valid JSON")
-
-    def _whole_objects(self) -> Iterator[Any]:
-        """Yield the next records as long as they are objects and whole in the text, as nearly all are, in less time."""
-        while comma := _comma(self._text, self._position):
-            try:
-                value, end = _decode(self._text, comma.end())
-            except (ValueError, RecursionError):
-                return
-            if type(value) is not dict:
-                return
-            self._position = end
-            yield value
 
     def _mark(self, expected: str) -> Generator[Any, None, str]:
         """Skip white space and one of the expected characters; return it, or nothing where another one stands."""

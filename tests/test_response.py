@@ -114,10 +114,19 @@ def test_every_cut_gives_the_same():
     assert all(read(answer[:cut], answer[cut:]) == whole for cut in range(len(answer) + 1))
 
 
+@pytest.mark.parametrize("before", [b"", b'{"a": 1}, '], ids=["first", "second"])
 @pytest.mark.parametrize("depth", [10_000, 200_000])
-def test_deep_nesting_is_refused(depth):
-    """Nesting beyond reason ends the poll and nothing else."""
-    assert "nested too deeply" in failure(b'{"data":[{"x":' + b"[" * depth + b"]" * depth + b"}]}")
+def test_deep_nesting_is_refused(before, depth):
+    """Nesting beyond reason ends the poll and nothing else, wherever it stands."""
+    assert "nested too deeply" in failure(b'{"data":[' + before + b'{"x":' + b"[" * depth + b"]" * depth + b"}, {}]}")
+
+
+def test_braces_within_records_do_not_end_them():
+    """Wherever pieces are cut, neither the end of an object in a record nor a brace in a string ends the record."""
+    records = [{"a": "}, {"}, {"b": {"c": {}}}, {"d": "]}"}, [{}], {"e": '\\"}'}]
+    answer = json.dumps({"data": records}).encode()
+    for cut in range(len(answer)):
+        assert read(answer[:cut], answer[cut:]) == records
 
 
 def test_moderate_nesting_is_read():
