@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format dashboards bench lock clean
 
 help: ## say what can be made
-	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
+	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
 
 demo: .venv/installed ## serve made-up data on port 9877; no account, no network
 	$(BIN)/flashback-exporter demo
@@ -23,6 +23,9 @@ lint: .venv/installed ## check style, types and the order of imports
 format: .venv/installed ## bring the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dashboards: .venv/installed ## write Grafana's dashboards anew from their code
+	$(BIN)/python -m grafana
 
 bench: .venv/installed ## measure speed and memory against the bars; minutes, nginx for all of it
 	$(BIN)/python -m bench

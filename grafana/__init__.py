@@ -1,0 +1,6 @@
+"""The dashboards as code: `python -m grafana` writes them as JSON for Grafana to load."""
+
+import warnings
+
+# The classic format is the one that every Grafana loads from files; the SDK would rather have the next one.
+warnings.filterwarnings("ignore", "Prefer using dashboardv2", DeprecationWarning)

@@ -1,0 +1,129 @@
+"""What stands around the panels of every dashboard: variables, links, annotations, rows, and the JSON it becomes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as model
+
+from grafana import promql
+from grafana.blocks import DATASOURCE, HEADINGS, ORANGE, TAG, Panel
+
+ALL = model.VariableOption(selected=True, text=["All"], value=["$__all"])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A question and the panels that answer it; what few people ask is collapsed."""
+
+    question: str
+    panels: Sequence[Panel]
+    collapsed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One dashboard."""
+
+    uid: str
+    title: str
+    text: str
+    rows: Sequence[Row]
+    alerts: str
+    """The alerts that are marked in its graphs: a selector."""
+    variables: Sequence[dashboard.QueryVariable]
+    time: str = "now-7d"
+
+
+def one_query() -> list[dashboard.QueryVariable]:
+    """Return the variables of a dashboard about AI statistics: one query, since queries overlap, and its labels."""
+    first = model.VariableOption(selected=True, text="default", value="default")
+    query = _variable("query", "Query", promql.own("flashback_up", promql.TARGET)).current(first)
+    query.description("One query of the exporter's configuration. Queries overlap, so they are never added up.")
+    labels = [
+        _many(label, HEADINGS[label], promql.daily("api_calls", labels=promql.LABELS[:place]), every=".*")
+        for place, label in enumerate(promql.LABELS)
+    ]
+    return [*_targets(), query, *labels]
+
+
+def all_queries() -> list[dashboard.QueryVariable]:
+    """Return the variables of a dashboard about the exporter, where queries stand side by side."""
+    return [*_targets(), _many("query", "Query", promql.own("flashback_up", promql.TARGET), every=".+")]
+
+
+def to_json(page: Page) -> str:
+    """Return a dashboard as JSON, always the same for the same page."""
+    built = json.loads(json.dumps(_build(page), cls=JSONEncoder))
+    for shown in (*built["annotations"]["list"], *built["links"]):
+        del shown["placement"]  # the SDK would hide both in a menu
+    return json.dumps(built, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _build(page: Page) -> model.Dashboard:
+    frame = dashboard.Dashboard(page.title).uid(page.uid).description(page.text).tags([TAG]).readonly()
+    frame.timezone("utc").time(page.time, "now").refresh("5m").tooltip(model.DashboardCursorSync.CROSSHAIR)
+    frame.link(
+        dashboard.DashboardLink("Flashback")
+        .type(model.DashboardLinkType.DASHBOARDS)
+        .tags([TAG])
+        .keep_time(True)
+        .include_vars(True)
+    )
+    frame.annotation(
+        dashboard.AnnotationQuery()
+        .name("Alerts")
+        .datasource(DATASOURCE)
+        .enable(True)
+        .icon_color(ORANGE)
+        .expr(page.alerts)
+        .step("5m")
+        .title_format("{{alertname}}")
+        .text_format("{{severity}} {{query}} {{repo_id}} {{repo_ai_api_key_id}} {{llm_model}}")
+    )
+    default = model.VariableOption(selected=True, text="default", value="default")
+    frame.with_variable(
+        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus").current(default)
+    )
+    for variable in page.variables:
+        frame.with_variable(variable)
+    number = 0
+    for row in page.rows:
+        number += 1
+        head = dashboard.Row(row.question).id(number)
+        for panel in row.panels:
+            number += 1
+            panel.id(number)
+            if row.collapsed:
+                head.with_panel(panel)
+        frame.with_row(head)
+        for panel in () if row.collapsed else row.panels:
+            frame.with_panel(panel)
+    return frame.build()
+
+
+def _targets() -> list[dashboard.QueryVariable]:
+    info = promql.own("build_info", "")
+    narrowed = promql.own("build_info", 'job=~"$job"')
+    instance = _many("instance", "Exporter", narrowed, every=".+")
+    instance.description("Exporters that poll the same account are counted once; choose one of several accounts.")
+    return [_many("job", "Job", info.removesuffix("{}"), every=".+"), instance]
+
+
+def _many(name: str, label: str, selector: str, *, every: str) -> dashboard.QueryVariable:
+    return _variable(name, label, selector).multi(True).include_all(True).all_value(every).current(ALL)
+
+
+def _variable(name: str, label: str, selector: str) -> dashboard.QueryVariable:
+    values = f"label_values({selector}, {name})"
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .query(values)
+        .definition(values)
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+    )

@@ -1,0 +1,262 @@
+"""Exporter health: does it run, is its data fresh, what does the API answer, and what does it cost."""
+
+from grafana import promql
+from grafana.blocks import (
+    AGE,
+    BLUE,
+    COUNTER_STEP,
+    GREEN,
+    NEVER,
+    ORANGE,
+    RED,
+    YELLOW,
+    Column,
+    Panel,
+    Query,
+    lines,
+    listing,
+    mapping,
+    number,
+)
+from grafana.frame import Page, Row, all_queries
+from grafana.promql import ANY_QUERY, TARGET, hourly, own, per, recorded
+
+UP = mapping({"0": ("Down", RED), "1": ("Up", GREEN)})
+OK = mapping({"0": ("Failed", RED), "1": ("OK", GREEN)})
+LAST_HOUR = "Of the hour before each moment, or of more in a long time range."
+
+
+def page() -> Page:
+    """Return the dashboard."""
+    return Page(
+        uid="flashback-exporter",
+        title="Flashback / Exporter health",
+        text="Whether the exporter runs and its data is fresh, what the API answers, and what the exporter takes.",
+        rows=(
+            Row("Is it working?", _working()),
+            Row("How fresh is the data?", _fresh()),
+            Row("Do polls fail?", _polls()),
+            Row("How much data?", _data()),
+            Row("What does it take?", _process()),
+        ),
+        alerts=promql.firing("exporter"),
+        variables=all_queries(),
+        time="now-24h",
+    )
+
+
+def _working() -> tuple[Panel, ...]:
+    expiry = own("access_token_expiry_timestamp_seconds", TARGET)
+    reloaded = own("config_last_reload_success_timestamp_seconds", TARGET)
+    return (
+        number(
+            "Exporter",
+            f"min(up{{{TARGET}}} and on (job, instance) last_over_time({own('build_info', TARGET)}[1d]))",
+            "Whether Prometheus reaches every exporter that it has reached in the day before.",
+            mappings=[UP],
+            thresholds=NEVER,
+            no_value="Absent",
+        ),
+        number(
+            "Last poll",
+            f"min({own('flashback_up')})",
+            "Whether the last poll of every query succeeded and its data is not too old.",
+            mappings=[OK],
+            thresholds=NEVER,
+            no_value="Absent",
+        ),
+        number(
+            "Age of data",
+            f"max({recorded('query:flashback_data:age_seconds', matchers=ANY_QUERY)})",
+            "Time since the last good poll, of the query where it is longest. Orange after 15 minutes, three polls at "
+            "the default interval; red after an hour, when the exporter stops serving it. Needs the recording rules.",
+            unit="s",
+            decimals=0,
+            thresholds=AGE,
+            no_value="No poll yet",
+        ),
+        number(
+            "Firing alerts",
+            f"count({promql.firing('exporter')}) or vector(0)",
+            "Alerts about the exporter that fire at the end of the time range. Needs the alerting rules.",
+            thresholds=((None, "green"), (1, "red")),
+        ),
+        number(
+            "Token valid for",
+            f"min({expiry} > 0) - time()",
+            "Time until the access token in use expires; the exporter renews it before.",
+            unit="s",
+            no_value="Not known",
+        ),
+        number(
+            "Last reload",
+            f"min({own('config_last_reload_successful', TARGET)})",
+            "Whether the last reload of the configuration was good.",
+            mappings=[OK],
+            thresholds=NEVER,
+        ),
+        number(
+            "Config age",
+            f"time() - min({reloaded})",
+            "Time since the configuration in use came in.",
+            unit="s",
+        ),
+        number(
+            "Version",
+            f"max by (version) ({own('build_info', TARGET)})",
+            "The exporter's version.",
+            legend="{{version}}",
+        ),
+    )
+
+
+def _fresh() -> tuple[Panel, ...]:
+    age = recorded("query:flashback_data:age_seconds", matchers=ANY_QUERY)
+    stamps = own("last_success_timestamp_seconds"), own("last_poll_timestamp_seconds")
+    return (
+        listing(
+            "Queries",
+            {"instance": "Exporter", "query": "Query"},
+            (
+                Column("Last poll", _each(own("flashback_up")), mappings=(OK,), width=90),
+                Column("Since good poll", f"time() - {_each(f'{stamps[0]} > 0')}", unit="s", width=140),
+                Column("Since last poll", f"time() - {_each(f'{stamps[1]} > 0')}", unit="s", width=140),
+                Column("Interval", _each(own("poll_interval_seconds")), unit="s", width=90),
+                Column("Took", _each(own("poll_duration_seconds")), unit="s", width=90),
+                Column("Records", _each(own("records")), width=100),
+                Column("Groups", _each(own("groups")), width=100),
+                Column("Folded", _each(own("folded_groups")), width=90),
+                Column("Series", _each(own("series")), width=100),
+            ),
+            "Each query: whether its last poll succeeded, the time since the last good poll and since the last poll of "
+            "all, the time between polls and what the last one took, valid records, groups, those folded into `other`, "
+            "and series.",
+            sort="Series",
+            size=(24, 5),
+        ),
+        lines(
+            "Age of data by query",
+            [Query(f"max by (query) ({age}) / 60", "{{query}}")],
+            "Minutes since the last good poll, by query. The lines mark 15 minutes, three polls at the default "
+            "interval, and an hour, when the exporter stops serving what it has. Needs the recording rules.",
+            unit="m",
+            thresholds=((None, "transparent"), (15, ORANGE), (60, RED)),
+        ),
+        lines(
+            "Duration of the last poll",
+            [Query(f"max by (query) ({own('poll_duration_seconds')})", "{{query}}")],
+            "How long the last poll took, retries included, by query.",
+            unit="s",
+        ),
+    )
+
+
+def _each(expr: str) -> str:
+    return f"max by (instance, query) ({expr})"
+
+
+def _polls() -> tuple[Panel, ...]:
+    counted: tuple[tuple[str, list[Query], str, dict[str, str], int], ...] = (
+        (
+            "Polls per hour",
+            [Query(hourly(own("polls_total")), "Finished"), Query(hourly(own("polls_skipped_total")), "Skipped")],
+            "Polls finished, well or badly, and polls left out because the one before still ran.",
+            {"Finished": BLUE, "Skipped": ORANGE},
+            8,
+        ),
+        (
+            "Failed polls per hour",
+            [Query(hourly(own("poll_failures_total"), "reason"), "{{reason}}")],
+            "Polls that failed, by reason.",
+            {},
+            8,
+        ),
+        (
+            "Rejected records per hour",
+            [Query(hourly(own("rejected_records_total"), "reason"), "{{reason}}")],
+            "Records left out because they are not valid, by reason; each poll counts them again.",
+            {},
+            8,
+        ),
+        (
+            "API requests per hour",
+            [Query(hourly(own("api_requests_total", TARGET), "code"), "{{code}}")],
+            "Requests sent to the API, by status code, `error` where no answer came.",
+            {"200": GREEN, "429": YELLOW, "error": RED} | dict.fromkeys(("500", "502", "503", "504"), ORANGE),
+            12,
+        ),
+    )
+    return (
+        *(
+            lines(title, queries, f"{text} {LAST_HOUR}", colors=colors, min_step=COUNTER_STEP, size=(width, 8))
+            for title, queries, text, colors, width in counted
+        ),
+        lines(
+            "Mean duration of API requests",
+            [Query(_mean_duration(), "{{endpoint}}")],
+            f"Mean time from sending a request to the end of reading its answer, by endpoint. {LAST_HOUR}",
+            unit="s",
+            min_step=COUNTER_STEP,
+        ),
+    )
+
+
+def _mean_duration() -> str:
+    total, count = (
+        f"sum by (endpoint) (rate({own('api_request_duration_seconds', TARGET, part=part)}[$__rate_interval]))"
+        for part in ("_sum", "_count")
+    )
+    return per(total, count)
+
+
+def _data() -> tuple[Panel, ...]:
+    return tuple(
+        lines(title, queries, text, size=(8, 8))
+        for title, queries, text in (
+            (
+                "Records",
+                [Query(f"max by (query) ({own('records')})", "{{query}}")],
+                "Valid records in the last good poll, by query.",
+            ),
+            (
+                "Groups",
+                [
+                    Query(f"max by (query) ({own('groups')})", "{{query}}"),
+                    Query(f"max by (query) ({own('folded_groups')})", "{{query}}, folded"),
+                ],
+                "Combinations of label values in the last good poll, and those of them that are added up in `other`.",
+            ),
+            (
+                "Series",
+                [Query(f"max by (query) ({own('series')})", "{{query}}")],
+                "Series of AI statistics that are served, by query: none where the data is too old.",
+            ),
+        )
+    )
+
+
+def _process() -> tuple[Panel, ...]:
+    mine = f"and on (job, instance) {own('build_info', TARGET)}"
+    return (
+        lines(
+            "Memory",
+            [Query(f"process_resident_memory_bytes{{{TARGET}}} {mine}", "{{instance}}")],
+            "Resident memory of the exporter.",
+            unit="bytes",
+            size=(8, 8),
+        ),
+        lines(
+            "CPU",
+            [Query(f"rate(process_cpu_seconds_total{{{TARGET}}}[$__rate_interval]) {mine}", "{{instance}}")],
+            "Cores the exporter keeps busy; 100 % is one.",
+            unit="percentunit",
+            size=(8, 8),
+        ),
+        lines(
+            "Duration of scrapes",
+            [Query(f"scrape_duration_seconds{{{TARGET}}} {mine}", "{{instance}}")],
+            "How long Prometheus's scrapes of the exporter take.",
+            unit="s",
+            size=(8, 8),
+        ),
+    )

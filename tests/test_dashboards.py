@@ -1,0 +1,504 @@
+"""The shipped dashboards: how they are built, what they ask, and that a real Prometheus has an answer."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import dashboards
+import history
+import programs
+import pytest
+from dashboards import interpolated, panels, seconds, targets, variables
+from expressions import drops, matchers, metrics, selectors, walk
+from names import COUNTERS, reading
+
+from exporter.metrics import DAY_START, METRICS
+
+UIDS = ["flashback-exporter", "flashback-governance", "flashback-overview", "flashback-usage"]
+LABELS = ("repo_id", "ai_llm_id", "repo_ai_api_key_id", "llm_type", "llm_model", "host")
+CHAIN = dict.fromkeys(UIDS, ("datasource", "job", "instance", "query", *LABELS))
+CHAIN["flashback-exporter"] = ("datasource", "job", "instance", "query")
+DAILY = {metric.name for metric in METRICS}
+BY_SEVERITY = {metric.name for metric in METRICS if metric.split_by == "severity"}
+POLL_INTERVAL = 300
+COMPARED = ("stat", "gauge", "bargauge", "table", "piechart")
+RATES = ("rate", "irate", "increase")
+
+END = 1_795_106_400  # 2026-11-19 16:40 UTC, minutes after a burst of violations in this company
+SEED = 6
+RANGES = ("1h", "24h", "7d", "30d")
+MAY_BE_EMPTY = {
+    ("flashback-usage", "Conversations"): "no query of the demo has the label conversation_uuid",
+}
+"""Panels without data, and why. One that has data all the same must go."""
+
+DASHBOARDS = dashboards.load()
+each = pytest.mark.parametrize("uid", UIDS)
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory):
+    """Run a Prometheus on a month of history, which a process of its own has made; return it."""
+    programs.tool("prometheus")
+    folder = tmp_path_factory.mktemp("prometheus")
+    command = (sys.executable, history.__file__, folder / "data", "--small", "--end", str(END), "--seed", str(SEED))
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=150)
+    with programs.prometheus(folder, "{}", "--storage.tsdb.retention.time=100y") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """Return what there is to know about metrics and expressions."""
+    with reading(tmp_path_factory.mktemp("names")) as known:
+        yield known
+
+
+def where(panel, target=None):
+    """Name a panel, and a query of it, in a message."""
+    return f"{panel['title']}/{target['refId']}" if target else panel["title"]
+
+
+def trees(dashboard, names):
+    """Yield every query of a dashboard with its panel and its tree."""
+    for panel, target in targets(dashboard):
+        yield panel, target, names.tree(target["expr"])
+
+
+def rows(dashboard):
+    """Return the rows of a dashboard."""
+    return [panel for panel in dashboard["panels"] if panel["type"] == "row"]
+
+
+def data_sources(node):
+    """Yield every data source that is named anywhere."""
+    if isinstance(node, dict):
+        if "datasource" in node:
+            yield node["datasource"]
+        for value in node.values():
+            yield from data_sources(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from data_sources(value)
+
+
+def frame(uid, dashboard):
+    """Yield what is wrong with a dashboard as a whole."""
+    wanted = {"uid": uid, "editable": False, "timezone": "utc"}
+    yield from (f"{name} is {dashboard.get(name)!r}" for name, value in wanted.items() if dashboard.get(name) != value)
+    if "flashback" not in dashboard["tags"]:
+        yield "no tag flashback"
+    yield from (
+        f"no {name}" for name in ("title", "description", "refresh", "schemaVersion") if not dashboard.get(name)
+    )
+    if not any(link["type"] == "dashboards" and "flashback" in link["tags"] for link in dashboard["links"]):
+        yield "no link to the other dashboards"
+    for link in dashboard["links"]:
+        if not (link["includeVars"] and link["keepTime"]):
+            yield f"link {link['title']!r} keeps not both time and variables"
+    annotations = [one for one in dashboard["annotations"]["list"] if re.match(r"ALERTS\b", one.get("expr", ""))]
+    if not any(one["enable"] for one in annotations):
+        yield "no annotation for alerts"
+    numbers = Counter(panel["id"] for panel in [*rows(dashboard), *panels(dashboard)])
+    yield from (f"id {number} {count} times" for number, count in numbers.items() if count > 1)
+
+
+def sources(dashboard):
+    """Yield what is wrong with how a dashboard finds its data source."""
+    found = [variable for variable in variables(dashboard).values() if variable["type"] == "datasource"]
+    if [(one["name"], one["query"]) for one in found] != [("datasource", "prometheus")]:
+        yield "not exactly one variable for a data source, named datasource, for Prometheus"
+    for source in data_sources(dashboard):
+        if not isinstance(source, dict) or source.get("uid") not in ("${datasource}", "$datasource"):
+            yield f"data source {source!r}"
+    for kind, things in (
+        ("panel", panels(dashboard)),
+        ("annotation", dashboard["annotations"]["list"]),
+        ("variable", [one for one in variables(dashboard).values() if one["type"] == "query"]),
+    ):
+        yield from (
+            f"{kind} {one.get('title') or one['name']} has no data source" for one in things if "datasource" not in one
+        )
+
+
+def chain(uid, dashboard):
+    """Yield what is wrong with the chain of variables."""
+    found = variables(dashboard)
+    if tuple(found) != CHAIN[uid]:
+        yield f"variables {', '.join(found)}"
+    before = []
+    for name, variable in found.items():
+        if variable["type"] != "query":
+            continue
+        query = variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
+        yield from (f"{name} is not narrowed by {other}" for other in before if f"${other}" not in query)
+        if variable.get("refresh") != 2:
+            yield f"{name} is not read again when the time range changes"
+        many = variable.get("includeAll") and variable.get("multi")
+        wanted = ".*" if name in LABELS else ".+"
+        if name != "query" and not many:
+            yield f"{name}: not several can be chosen"
+        if many and variable.get("allValue") != wanted:
+            yield f"{name}: allValue is {variable.get('allValue')!r}, not {wanted!r}"
+        before.append(name)
+
+
+def texts(dashboard):
+    """Yield which panels and rows lack what a reader needs."""
+    for panel in panels(dashboard):
+        if not panel.get("title"):
+            yield f"panel {panel['id']} has no title"
+        if not panel.get("description"):
+            yield f"{where(panel)}: no description"
+        if panel["type"] != "text":
+            defaults = panel["fieldConfig"]["defaults"]
+            yield from (f"{where(panel)}: no {name}" for name in ("unit", "noValue") if not defaults.get(name))
+            if not defaults.get("color", {}).get("mode"):
+                yield f"{where(panel)}: no colour chosen"
+            if not panel.get("targets"):
+                yield f"{where(panel)}: no query"
+    for row in rows(dashboard):
+        if not row["title"].endswith("?"):
+            yield f"row {row['title']!r} is not a question"
+
+
+def instants(dashboard):
+    """Yield which numbers that are compared are not instant queries, and which queries nobody sees."""
+    for panel in panels(dashboard):
+        if panel["type"] in COMPARED and panel.get("options", {}).get("graphMode", "none") == "none":
+            for target in panel["targets"]:
+                if not target.get("instant") or target.get("range"):
+                    yield f"{where(panel, target)}: compared, but not an instant query"
+        yield from (f"{where(panel, one)}: hidden" for one in panel.get("targets", ()) if one.get("hide"))
+
+
+def places(dashboard):
+    """Yield which panels stand outside the grid or on one another."""
+    taken = {}
+    for panel in [*panels(dashboard), *rows(dashboard)]:
+        at = panel["gridPos"]
+        if at["x"] + at["w"] > 24:
+            yield f"{where(panel)}: too wide"
+        for place in ((x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])):
+            if taken.setdefault(place, panel["id"]) != panel["id"]:
+                yield f"{where(panel)}: over panel {taken[place]}"
+                break
+
+
+def links(dashboard, every):
+    """Yield which links of panels lead nowhere, or lose the time range or variables."""
+    own = set(variables(dashboard))
+    for panel in panels(dashboard):
+        for url in re.findall(r'"url": "([^"]*)"', json.dumps(panel)):
+            match = re.match(r"/d/([\w-]+)\?", url)
+            if not match or match[1] not in every:
+                yield f"{where(panel)}: leads nowhere: {url}"
+                continue
+            there = set(variables(every[match[1]]))
+            kept = set(re.findall(r"\$\{(\w+):queryparam\}", url))
+            given = set(re.findall(r"[?&]var-(\w+)=", url))
+            if "${__url_time_range}" not in url:
+                yield f"{where(panel)}: loses the time range: {url}"
+            yield from (f"{where(panel)}: {name} is no variable here" for name in kept - own)
+            yield from (f"{where(panel)}: {name} is no variable there" for name in given - there)
+            yield from (f"{where(panel)}: loses {name}" for name in (own & there) - kept - given)
+
+
+def days(dashboard, names):
+    """Yield which queries could count the days of a total more than once, or say nothing of UTC."""
+    for panel, target, tree in trees(dashboard, names):
+        for selector, above in selectors(tree):
+            if selector["name"] not in DAILY | {DAY_START}:
+                continue
+            fixed = matchers(selector).get("day", ("", ""))[0] == "="
+            if not fixed and any(drops(node, "day") for node in above if node["type"] == "aggregation"):
+                yield f"{where(panel, target)}: adds up the days of {selector['name']}"
+        if metrics(tree) & DAILY and "UTC" not in panel["description"]:
+            yield f"{where(panel)}: its description does not say that days are UTC days"
+
+
+def queries(dashboard, names):
+    """Yield which selectors are not narrowed to the chosen target, query and labels, or add up queries."""
+    known = set(variables(dashboard)) - {"datasource"}
+    for panel, target, tree in trees(dashboard, names):
+        for selector, above in selectors(tree):
+            name, found = selector["name"], matchers(selector)
+            if name not in names:
+                continue  # which the check of names says
+            has = names.labels_of(name)
+            for label in sorted(known & (has & {"job", "instance", "query"} if name.startswith("ALERTS") else has)):
+                of_day = "day" in has or "day_start" in has or ":" in name
+                if f"${label}" not in found.get(label, ("", ""))[1]:
+                    yield f"{where(panel, target)}: {name} has no matcher for {label}"
+                elif label == "query" and of_day and found[label][0] != "=":
+                    adds = [
+                        node for node in above if node["type"] == "aggregation" and node["op"] not in ("max", "min")
+                    ]
+                    if any(drops(node, "query") for node in adds):
+                        yield f"{where(panel, target)}: adds up the queries of {name}"
+
+
+def severities(dashboard, names):
+    """Yield where violations by severity and all violations are added up, or drawn on top of one another."""
+    drawn = {}
+    for panel, target, tree in trees(dashboard, names):
+        for node, _ in walk(tree):
+            if node["type"] == "binaryExpr" and node["op"] in ("+", "or"):
+                sides = [kinds(metrics(node["lhs"]), names), kinds(metrics(node["rhs"]), names)]
+                if {"split", "plain"} <= sides[0] | sides[1]:
+                    yield f"{where(panel, target)}: adds up violations and the same by severity"
+        if any(matchers(selector).get("__name__", ("=",))[0] != "=" for selector, _ in selectors(tree)):
+            yield f"{where(panel, target)}: chooses metrics by a pattern"
+        drawn.setdefault(panel["id"], (panel, set()))[1].update(kinds(metrics(tree), names))
+    for panel, found in drawn.values():
+        stacking = panel["fieldConfig"]["defaults"].get("custom", {}).get("stacking", {}).get("mode", "none")
+        if {"split", "plain"} <= found and stacking != "none":
+            yield f"{where(panel)}: stacks violations and the same by severity"
+
+
+def kinds(found, names):
+    """Say whether metrics count violations by severity (`split`) or all of them (`plain`)."""
+    of_violations = {name for name in found if "policy_violations" in name and name in names}
+    split = {name for name in of_violations if "severity" in names.labels_of(name)}
+    return {"split" for _ in split} | {"plain" for _ in of_violations - split}
+
+
+def bars(dashboard, names):
+    """Yield which bars for days do not stand on their own day."""
+    for panel, target, tree in trees(dashboard, names):
+        windows = [
+            (node, above[-1])
+            for node, above in walk(tree)
+            if node["type"] in ("matrixSelector", "subquery")
+            and node["range"] == 86_400_000
+            and not target.get("instant")
+        ]
+        for node, call in windows:
+            if call.get("func", {}).get("name") != "max_over_time" or node["offset"] != -86_400_000:
+                yield f"{where(panel, target)}: a window of a day, but not max_over_time(…[1d] offset -1d)"
+        if bool(windows) != (target.get("interval") == "1d"):
+            yield f"{where(panel, target)}: Min step 1d and a window of a day belong together"
+        drawn = panel["fieldConfig"]["defaults"].get("custom", {}).get("drawStyle")
+        if drawn == "bars" and not windows:
+            yield f"{where(panel, target)}: bars that are no days"
+
+
+def rates(dashboard, names):
+    """Yield which rates are not those of a counter, or are taken over less than some polls."""
+    for panel, target, tree in trees(dashboard, names):
+        for node, _ in walk(tree):
+            name = node.get("func", {}).get("name")
+            if name in RATES:
+                wrong = metrics(node) - COUNTERS
+                yield from (f"{where(panel, target)}: {name} of {one}, which is no counter" for one in wrong)
+            elif name in ("delta", "idelta", "deriv", "predict_linear"):
+                yield f"{where(panel, target)}: {name} extrapolates"
+        least = seconds(target.get("interval", ""))
+        if "$__rate_interval" in target["expr"] and least < POLL_INTERVAL:
+            yield f"{where(panel, target)}: $__rate_interval with a Min step below the poll interval"
+
+
+def colours(dashboard, names):
+    """Yield which severities have no fixed colour, and under None the colours that there are."""
+    found = {}
+    for panel, target, tree in trees(dashboard, names):
+        if panel["type"] not in ("timeseries", "piechart", "bargauge") or "split" not in kinds(metrics(tree), names):
+            continue
+        fixed = {
+            override["matcher"]["options"]: part["value"]["fixedColor"]
+            for override in panel["fieldConfig"]["overrides"]
+            for part in override["properties"]
+            if override["matcher"]["id"] == "byName" and part["id"] == "color"
+        }
+        for severity in ("low", "medium", "high"):
+            colour = next((fixed[name] for name in fixed if name.lower() == severity), None)
+            if colour is None:
+                yield f"{where(panel, target)}: no colour for {severity}"
+            elif found.setdefault(severity, colour) != colour:
+                yield f"{where(panel, target)}: another colour for {severity}"
+
+
+def answers(prometheus, dashboard, length, *, everything=True):
+    """Yield what Prometheus has to say against the queries of a dashboard, and which of them get no data."""
+    uid, span = dashboard["uid"], seconds(length)
+    choices = {}
+
+    def choose(expression):
+        pinned = {"query": "users"} if "user_uuid" in expression else {}
+        key = tuple(pinned)
+        if key not in choices:
+            values, problems = dashboards.chosen(
+                dashboard, prometheus, END - span, END, everything=everything, pinned=pinned
+            )
+            choices[key] = values
+            yield from (problem for problem in problems if not (pinned and "no values" in problem))
+        return choices[key]
+
+    for annotation in dashboard["annotations"]["list"]:
+        values = yield from choose(annotation["expr"])
+        target = {"interval": annotation.get("step", ""), "expr": annotation["expr"]}
+        said, found = ask(prometheus, {"gridPos": {"w": 24}}, target, span, values)
+        yield from (f"annotation {annotation['name']}: {text}" for text in said)
+        if not found and length == "30d":  # there need not be alerts on a quiet day
+            yield f"annotation {annotation['name']}: no data"
+    for panel, target in targets(dashboard):
+        values = yield from choose(target["expr"])
+        own = seconds(panel["timeFrom"]) if panel.get("timeFrom") else span
+        said, found = ask(prometheus, panel, target, own, values)
+        yield from (f"{where(panel, target)}: {text}" for text in said)
+        excused = (uid, panel["title"]) in MAY_BE_EMPTY
+        if everything and bool(found) == excused:
+            yield f"{where(panel, target)}: {'no data' if not found else 'has data, so needs no excuse'}"
+        shown = {name for series in found for name in series["metric"]}
+        for label in re.findall(r"\{\{\s*(\w+)\s*\}\}", target.get("legendFormat") or ""):
+            if found and label not in shown:
+                yield f"{where(panel, target)}: the legend names {label}, which no series has"
+
+
+def ask(prometheus, panel, target, span, values):
+    """Ask one query as Grafana would and return objections and the series that have a number."""
+    step = dashboards.step_of(panel, target, span)
+    scrape = seconds(target.get("interval") or "") or dashboards.SCRAPE_INTERVAL
+    expression = interpolated(target["expr"], values | dashboards.built_in(step, span, scrape))
+    said = [f"{name} has no value" for name in dashboards.unresolved(expression)]
+    if target.get("instant"):
+        answer = dashboards.asked(prometheus, "query", query=expression, time=END)
+    else:
+        start, end = ((moment // step) * step for moment in (END - span, END))
+        answer = dashboards.asked(prometheus, "query_range", query=expression, start=start, end=end, step=step)
+    found = answer.get("data", {}).get("result", [])
+    numbers = [
+        series
+        for series in found
+        if any(not math.isnan(float(value)) for _, value in series.get("values") or [series["value"]])
+    ]
+    return said + dashboards.objections(answer), numbers
+
+
+def test_there_are_four():
+    """Each file is a dashboard with the uid of its name, and there are exactly these four, with titles of their own."""
+    assert sorted(DASHBOARDS) == UIDS
+    assert len({dashboard["title"] for dashboard in DASHBOARDS.values()}) == 4
+
+
+@each
+def test_it_is_provisioned_not_edited(uid):
+    """Uid, tags, UTC, refresh, links, annotations for alerts and ids are fixed; nobody edits it in Grafana."""
+    assert list(frame(uid, DASHBOARDS[uid])) == []
+
+
+@each
+def test_no_data_source_is_hard_coded(uid):
+    """Everything asks the data source that the one variable names."""
+    assert list(sources(DASHBOARDS[uid])) == []
+
+
+@each
+def test_variables_are_chained(uid):
+    """Each variable is narrowed by those before it; All keeps series that lack a label, but never lacks a target."""
+    assert list(chain(uid, DASHBOARDS[uid])) == []
+
+
+@each
+def test_every_panel_explains_itself(uid):
+    """Every panel has a title, a description, a unit, a text for no value and chosen colours; rows are questions."""
+    assert list(texts(DASHBOARDS[uid])) == []
+
+
+@each
+def test_numbers_that_are_compared_are_of_one_moment(uid):
+    """Numbers, bars side by side and tables are instant queries, and no query is hidden."""
+    assert list(instants(DASHBOARDS[uid])) == []
+
+
+@each
+def test_panels_stand_side_by_side(uid):
+    """No panel covers another or leaves the grid."""
+    assert list(places(DASHBOARDS[uid])) == []
+
+
+@each
+def test_links_keep_time_and_variables(uid):
+    """A link of a panel leads to a shipped dashboard and hands on the time range and every variable both have."""
+    assert list(links(DASHBOARDS[uid], DASHBOARDS)) == []
+
+
+@each
+def test_no_day_counts_twice(uid, names):
+    """Day totals are those of one day, or grouped by day; panels that show them say that a day is a UTC day."""
+    assert list(days(DASHBOARDS[uid], names)) == []
+
+
+@each
+def test_every_selector_is_narrowed(uid, names):
+    """Every selector follows the variables for the labels that it has, and no two queries are added up."""
+    assert list(queries(DASHBOARDS[uid], names)) == []
+
+
+@each
+def test_no_severity_counts_twice(uid, names):
+    """Violations by severity are neither added to nor stacked on all violations."""
+    assert list(severities(DASHBOARDS[uid], names)) == []
+
+
+@each
+def test_bars_stand_on_their_own_day(uid, names):
+    """A bar for a day is the day's last total, drawn at the day's midnight."""
+    assert list(bars(DASHBOARDS[uid], names)) == []
+
+
+@each
+def test_rates_are_of_counters(uid, names):
+    """Only counters have a rate, over a window of several polls."""
+    assert list(rates(DASHBOARDS[uid], names)) == []
+
+
+def test_severities_have_one_colour_each(names):
+    """Low, medium and high look the same wherever they are drawn."""
+    every = {"uid": "", "panels": [panel for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]]}
+    assert list(colours(every, names)) == []
+
+
+def test_the_history_is_what_prometheus_would_have_scraped(prometheus):
+    """It has no gap of five minutes in a month, and shows the sums of the company at the time of the last poll."""
+
+    def now(expression):
+        [series] = dashboards.asked(prometheus, "query", query=expression, time=END)["data"]["result"]
+        return float(series["value"][1])
+
+    assert now("count_over_time(present_over_time(up[5m])[30d:1m])") == 30 * 24 * 60
+    polled = now('flashback_exporter_last_success_timestamp_seconds{query="default"}')
+    records = [*history.SmallerCompany(history.SMALL, SEED).records(END // 86_400, polled)]
+    for metric, field in (("api_calls", "apiCalls"), ("policy_violations", "policyViolations")):
+        shown = now(f'sum(flashback_ai_daily_{metric}{{query="default", day="today"}})')
+        assert shown == sum(record[field] for record in records) > 0
+
+
+@each
+@pytest.mark.parametrize("length", RANGES)
+def test_prometheus_answers_every_query(prometheus, uid, length):
+    """Every query of a panel, a variable or an annotation gives data, with no error, warning or remark."""
+    assert list(answers(prometheus, DASHBOARDS[uid], length)) == []
+
+
+@each
+def test_prometheus_answers_where_one_value_is_chosen(prometheus, uid):
+    """With one value chosen in every variable, no query is wrong, though some may find nothing."""
+    assert list(answers(prometheus, DASHBOARDS[uid], "24h", everything=False)) == []
+
+
+def test_a_bar_shows_what_its_day_came_to(prometheus):
+    """A bar stands on the midnight at which its day began, and is the day's last total before the next midnight."""
+    yesterday = END // 86_400 * 86_400 - 86_400
+
+    def calls(expression, time):
+        result = dashboards.asked(prometheus, "query", query=f"sum({expression})", time=time)["data"]["result"]
+        return float(result[0]["value"][1])
+
+    selector = 'flashback_ai_daily_api_calls{query="default",day="%s"}'
+    bar = calls(f"max_over_time({selector % 'today'}[1d] offset -1d)", yesterday)
+    assert bar == calls(selector % "today", yesterday + 86_399)
+    assert bar == pytest.approx(calls(selector % "yesterday", END), rel=0.02)  # the last minutes came with no poll
