@@ -1,7 +1,7 @@
 """Holds what is published right now, and keeps it in step with polls, the day and the age of the data."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -9,7 +9,7 @@ from exporter.clock import Clock, utc_day
 from exporter.exposition import Exposition, RenderedQuery, assemble, render_query
 from exporter.groups import Snapshot
 from exporter.state import Outcome, QueryState
-from exporter.steps import let_go
+from exporter.steps import in_steps, let_go
 
 States = Mapping[str, QueryState]
 
@@ -83,7 +83,7 @@ class Publication:
 
     async def _publish(self, states: States) -> None:
         before, self._view = self._view, await self._next(states)
-        gone = _no_longer_shown(before, self._view)
+        gone = await _no_longer_shown(before, self._view)
         del before
         await let_go(gone)
 
@@ -102,13 +102,13 @@ class Publication:
         return View(states, today, shown, before.exposition if same else await assemble(queries))
 
 
-def _no_longer_shown(before: View, after: View) -> list[object]:
+async def _no_longer_shown(before: View, after: View) -> list[object]:
     """Return the groups and lines that only the view before has, one by one."""
     kept = {id(part) for pair in after.shown.values() for part in pair}
-    gone: list[object] = []
+    gone: list[Iterable[object]] = []
     for snapshot, rendered in before.shown.values():
         if id(snapshot) not in kept:
-            gone += chain(snapshot.groups, snapshot.groups.values())
+            gone += (snapshot.groups, snapshot.groups.values())
         if id(rendered) not in kept:
-            gone += chain.from_iterable(rendered.lines.values())
-    return gone
+            gone += rendered.lines.values()
+    return [part async for part in in_steps(chain.from_iterable(gone))]
