@@ -8,8 +8,8 @@ BIN := .venv/bin
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
 
-demo: .venv/installed ## serve made-up data on port 9877; no account, no network
-	$(BIN)/flashback-exporter demo
+demo: .venv/installed ## serve made-up data on port 9877; ARGS=--web.listen-address=:9878 for another
+	$(BIN)/flashback-exporter demo $(ARGS)
 
 test: .venv/installed ## run all tests, with coverage
 	$(BIN)/python -m pytest --cov
@@ -44,6 +44,7 @@ clean: ## remove everything that was made
 
 .venv/installed: requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@echo "Setting up .venv with all that development needs; this takes about a minute, once."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -70,7 +70,7 @@ class Company:
         second = min(max(now - midnight(day), 0.0), SECONDS_A_DAY)
         share = _share_of_day(second)
         for plan in self._day(day) if second else ():
-            calls = int(plan.calls * share)
+            calls = round(plan.calls * share)
             if calls:
                 yield _record(day, plan, calls, sum(moment <= second for moment in plan.violations))
 
@@ -84,7 +84,7 @@ class Company:
             conversation = f"conv-{rng.getrandbits(48):012x}"
             violations: tuple[int, ...] = ()
             if rng.random() < 0.04:
-                start, count = rng.randrange(7 * 3600, 20 * 3600), rng.randint(2, 24)
+                start, count = rng.randrange(SECONDS_A_DAY - 1800), rng.randint(2, 24)
                 violations = tuple(sorted(start + rng.randrange(1800) for _ in range(count)))
             plans.append(_DayOfStream(stream, conversation, calls, latency, violations))
         return plans

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from exporter.daemon import Exporter
 from exporter.errors import ConfigError
-from exporter.server import addresses, serving
+from exporter.server import addresses, bound, serving
 
 _LAST_RESORT = 4.5  # seconds after which the process ends even if a thread still hangs in a DNS look-up
 
@@ -49,9 +49,8 @@ async def run(
     loop.add_signal_handler(signal.SIGHUP, reload)
     serve = asyncio.create_task(server.serve(sockets=list(sockets)), name="web server")
     exporter.start()
-    places = addresses(sockets)
-    _log.info("serving", addresses=places)
-    greet(places)
+    _log.info("serving", addresses=bound(sockets))
+    greet(addresses(sockets))
     await serve
     await exporter.stop()
 

@@ -34,7 +34,7 @@ def parse_address(text: str) -> tuple[str, int]:
 def bind(address: tuple[str, int]) -> list[socket.socket]:
     """Return listening sockets for an address, on IPv4 and IPv6 where no host is given. Raises ListenError."""
     host, port = address
-    shown = f"{f'[{host}]' if ':' in host else host}:{port}"
+    shown = _joined(host, port)
     try:
         if not host and socket.has_dualstack_ipv6():
             return [_listening(socket.AF_INET6, ("::", port), dual=True)]
@@ -146,13 +146,16 @@ def serving(app: ASGIApp, patience: float = REQUEST_PATIENCE) -> Server:
     )
 
 
+def bound(sockets: Sequence[socket.socket]) -> list[str]:
+    """Return `host:port` that each socket is bound to; `[::]` and `0.0.0.0` are all of the machine's addresses."""
+    return [_joined(*listener.getsockname()[:2]) for listener in sockets]
+
+
 def addresses(sockets: Sequence[socket.socket]) -> list[str]:
     """Return `host:port` of each socket, as it stands in a URL on this machine."""
-    places = [listener.getsockname() for listener in sockets]
-    return [f"{_host(place[0])}:{place[1]}" for place in places]
+    places = [listener.getsockname()[:2] for listener in sockets]
+    return [_joined("localhost" if host in ("::", "0.0.0.0") else host, port) for host, port in places]  # noqa: S104
 
 
-def _host(address: str) -> str:
-    if address in ("::", "0.0.0.0"):  # noqa: S104 - compared, not bound
-        return "localhost"
-    return f"[{address}]" if ":" in address else address
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

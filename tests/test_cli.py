@@ -16,7 +16,7 @@ from clocks import FakeClock
 
 from exporter import __version__
 from exporter.cli import main
-from exporter.server import parse_address
+from exporter.server import addresses, bind, bound, parse_address
 from exporter.simulator import EMAIL, PASSWORD, Fault
 
 CANARY = "canary"
@@ -165,6 +165,20 @@ def test_bad_usage_ends_with_2(arguments, run):
 def test_listen_addresses_are_written_as_in_prometheus(text, address):
     """A listen address is host:port, [IPv6]:port or :port."""
     assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("host", "shown", "reached"),
+    [("0.0.0.0", "0.0.0.0", "localhost"), ("127.0.0.1", "127.0.0.1", "127.0.0.1")],
+)
+def test_what_is_bound_and_how_it_is_reached_are_told_apart(host, shown, reached):
+    """The log names what is bound, which may be all addresses; links name what this machine can open."""
+    sockets = bind((host, 0))
+    port = sockets[0].getsockname()[1]
+    assert bound(sockets) == [f"{shown}:{port}"]
+    assert addresses(sockets) == [f"{reached}:{port}"]
+    for listener in sockets:
+        listener.close()
 
 
 @pytest.mark.parametrize("command", [[], ["demo"]])
