@@ -9,6 +9,8 @@ from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from exporter.errors import Reason
+from exporter.records import Rejection
 from grafana import promql
 
 Panel = stat.Panel | table.Panel | timeseries.Panel
@@ -20,11 +22,53 @@ MIN_STEP, COUNTER_STEP = "5m", "15m"
 """Nothing changes more often than the API is polled, every 5 minutes by default. Four steps make `$__rate_interval`,
 so a counter's rate is that of the last hour."""
 
-BLUE, LIGHT_BLUE, PURPLE, TEAL, GREEN, GREY = "#5794F2", "#8AB8FF", "#A780D6", "#37A2A6", "#56A64B", "#8E8E9C"
-RED, ORANGE, YELLOW = "#E02F44", "#FF9830", "#F2CC0C"
+BLUE, PURPLE, TEAL, GREEN, GREY, SAND = "#5794F2", "#A780D6", "#37A2A6", "#56A64B", "#8E8E9C", "#C9A15D"
+RED, ORANGE, YELLOW, PINK, BROWN, CYAN = "#E02F44", "#FF9830", "#F2CC0C", "#F27DB4", "#96602C", "#4FC3E0"
 ALERT_SEVERITIES = {"critical": RED, "warning": ORANGE, "info": BLUE}
 SEVERITIES = {"low": YELLOW, "medium": ORANGE, "high": RED}
-PROVIDERS = {"openai": BLUE, "anthropic": PURPLE, "google": TEAL, "aws": "#C9A15D", "other": GREY}
+PROVIDERS = {"openai": BLUE, "anthropic": PURPLE, "google": TEAL, "aws": SAND, "other": GREY}
+MODELS = {
+    "gpt-4o": BLUE,
+    "gpt-4o-mini": CYAN,
+    "claude-sonnet-4-5": PURPLE,
+    "claude-haiku-4-5": PINK,
+    "gemini-2.5-pro": TEAL,
+    "gemini-2.5-flash": "#7BD88F",
+    "amazon.nova-pro-v1": SAND,
+    "llama-3.3-70b": GREY,
+}
+"""The demo's models, each near its provider's colour; other models take Grafana's palette."""
+
+REASONS: dict[str, str] = {
+    Reason.AUTH: PURPLE,
+    Reason.BAD_REQUEST: SAND,
+    Reason.NOT_FOUND: GREY,
+    Reason.RATE_LIMITED: YELLOW,
+    Reason.SERVER_ERROR: ORANGE,
+    Reason.TIMEOUT: RED,
+    Reason.NETWORK: BLUE,
+    Reason.TLS: PINK,
+    Reason.INVALID_RESPONSE: BROWN,
+    Reason.TOO_LARGE: CYAN,
+}
+REJECTIONS: dict[str, str] = {
+    Rejection.NOT_AN_OBJECT: PURPLE,
+    Rejection.MISSING_FIELD: ORANGE,
+    Rejection.WRONG_TYPE: PINK,
+    Rejection.NEGATIVE: BLUE,
+    Rejection.NOT_FINITE: BROWN,
+    Rejection.OUTSIDE_WINDOW: YELLOW,
+    Rejection.MILLISECONDS: CYAN,
+}
+CODES = {
+    "200": GREEN,
+    "429": YELLOW,
+    "500": PINK,
+    "502": BROWN,
+    "503": ORANGE,
+    "504": PURPLE,
+    "error": RED,
+}
 HEADINGS = {
     "repo_id": "Repository",
     "ai_llm_id": "LLM configuration",
@@ -49,6 +93,7 @@ UTC_DAY = "A day is a UTC day; at 00:00 UTC it begins again at 0."
 TODAY = f"Today's total so far, as of the last good poll. {UTC_DAY}"
 
 NOTHING = "No data in this time range"
+AFTER_AN_HOUR, AFTER_A_DAY = "After an hour", "After a day"
 
 Thresholds = Sequence[tuple[float | None, str]]
 
@@ -113,18 +158,19 @@ def lines(
     dashed: Iterable[str] = (),
     thresholds: Thresholds = (),
     min_step: str = MIN_STEP,
+    no_value: str = NOTHING,
     size: tuple[int, int] = (12, 8),
 ) -> timeseries.Panel:
     """Return values over time; those named in `dashed` are what the others are compared with."""
     panel = _graph(queries, min_step, colors, stacked=stacked)
     alone = len(queries) == 1 and "{{" not in queries[0].legend
-    panel.fill_opacity(30 if stacked else 10 if alone else 0).line_width(1).show_points(kinds.VisibilityMode.NEVER)
+    panel.fill_opacity(30 if stacked else 10 if alone else 0).line_width(1).show_points(kinds.VisibilityMode.AUTO)
     for name in dashed:
         panel.override_by_name(name, [_set("custom.lineStyle", {"fill": "dash", "dash": [8, 6]})])
     if thresholds:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED))
         panel.thresholds(_steps(thresholds))
-    return _panel(panel, title, text, unit=unit, no_value=NOTHING, size=size)
+    return _panel(panel, title, text, unit=unit, no_value=no_value, size=size)
 
 
 def days(
@@ -173,7 +219,7 @@ def listing(
             words = _set("mappings", [_SEVERITY_COLORS])
             panel.override_by_name(heading, [words, *_text_colors(NEVER), _set("custom.width", 90)])
     panel.thresholds(_steps(NEVER)).color_scheme(_fixed("text"))
-    return _panel(panel, title, text, unit="short", no_value=no_value, size=size)
+    return _panel(panel, title, text, unit="string", no_value=no_value, size=size)
 
 
 def ranking(
@@ -254,7 +300,7 @@ def _steps(thresholds: Thresholds) -> dashboard.ThresholdsConfig:
 
 
 def _cell(column: Column) -> list[model.DynamicConfigValue]:
-    settings = [_set("unit", column.unit)]
+    settings = [_set("noValue", "\N{EN DASH}"), _set("unit", column.unit)]
     if column.width is not None:
         settings.append(_set("custom.width", column.width))
     if column.decimals is not None:

@@ -81,7 +81,7 @@ def _build(page: Page) -> model.Dashboard:
         .expr(page.alerts)
         .step("5m")
         .title_format("{{alertname}}")
-        .text_format("{{severity}} {{query}} {{repo_id}} {{repo_ai_api_key_id}} {{llm_model}}")
+        .tag_keys("severity,query,instance,repo_id,repo_ai_api_key_id,llm_model")
     )
     default = model.VariableOption(selected=True, text="default", value="default")
     frame.with_variable(

@@ -1,15 +1,19 @@
 """Exporter health: does it run, is its data fresh, what does the API answer, and what does it cost."""
 
+from collections.abc import Mapping
+
 from grafana import promql
 from grafana.blocks import (
     AGE,
     BLUE,
+    CODES,
     COUNTER_STEP,
     GREEN,
     NEVER,
     ORANGE,
+    REASONS,
     RED,
-    YELLOW,
+    REJECTIONS,
     Column,
     Panel,
     Query,
@@ -23,7 +27,9 @@ from grafana.promql import ANY_QUERY, TARGET, hourly, own, per, recorded
 
 UP = mapping({"0": ("Down", RED), "1": ("Up", GREEN)})
 OK = mapping({"0": ("Failed", RED), "1": ("OK", GREEN)})
-LAST_HOUR = "Of the hour before each moment, or of more in a long time range."
+LAST_HOUR = "Of the hour before each moment, or of more in a long time range. Too low in the first hour."
+SOON = "After some minutes of scraping"
+MOST = "In a long time range, the most in each step."
 
 
 def page() -> Page:
@@ -41,7 +47,7 @@ def page() -> Page:
         ),
         alerts=promql.firing("exporter"),
         variables=all_queries(),
-        time="now-24h",
+        time="now-6h",
     )
 
 
@@ -136,16 +142,16 @@ def _fresh() -> tuple[Panel, ...]:
         ),
         lines(
             "Age of data by query",
-            [Query(f"max by (query) ({age}) / 60", "{{query}}")],
+            [Query(f"max by (query) (max_over_time({age}[$__interval])) / 60", "{{query}}")],
             "Minutes since the last good poll, by query. The lines mark 15 minutes, three polls at the default "
-            "interval, and an hour, when the exporter stops serving what it has. Needs the recording rules.",
+            f"interval, and an hour, when the exporter stops serving what it has. {MOST} Needs the recording rules.",
             unit="m",
             thresholds=((None, "transparent"), (15, ORANGE), (60, RED)),
         ),
         lines(
             "Duration of the last poll",
-            [Query(f"max by (query) ({own('poll_duration_seconds')})", "{{query}}")],
-            "How long the last poll took, retries included, by query.",
+            [Query(f"max by (query) (max_over_time({own('poll_duration_seconds')}[$__interval]))", "{{query}}")],
+            f"How long the last poll took, retries included, by query. {MOST}",
             unit="s",
         ),
     )
@@ -156,7 +162,7 @@ def _each(expr: str) -> str:
 
 
 def _polls() -> tuple[Panel, ...]:
-    counted: tuple[tuple[str, list[Query], str, dict[str, str], int], ...] = (
+    counted: tuple[tuple[str, list[Query], str, Mapping[str, str], int], ...] = (
         (
             "Polls per hour",
             [Query(hourly(own("polls_total")), "Finished"), Query(hourly(own("polls_skipped_total")), "Skipped")],
@@ -168,27 +174,35 @@ def _polls() -> tuple[Panel, ...]:
             "Failed polls per hour",
             [Query(hourly(own("poll_failures_total"), "reason"), "{{reason}}")],
             "Polls that failed, by reason.",
-            {},
+            REASONS,
             8,
         ),
         (
             "Rejected records per hour",
             [Query(hourly(own("rejected_records_total"), "reason"), "{{reason}}")],
             "Records left out because they are not valid, by reason; each poll counts them again.",
-            {},
+            REJECTIONS,
             8,
         ),
         (
             "API requests per hour",
             [Query(hourly(own("api_requests_total", TARGET), "code"), "{{code}}")],
             "Requests sent to the API, by status code, `error` where no answer came.",
-            {"200": GREEN, "429": YELLOW, "error": RED} | dict.fromkeys(("500", "502", "503", "504"), ORANGE),
+            CODES,
             12,
         ),
     )
     return (
         *(
-            lines(title, queries, f"{text} {LAST_HOUR}", colors=colors, min_step=COUNTER_STEP, size=(width, 8))
+            lines(
+                title,
+                queries,
+                f"{text} {LAST_HOUR}",
+                colors=colors,
+                min_step=COUNTER_STEP,
+                no_value=SOON,
+                size=(width, 8),
+            )
             for title, queries, text, colors, width in counted
         ),
         lines(
@@ -197,6 +211,7 @@ def _polls() -> tuple[Panel, ...]:
             f"Mean time from sending a request to the end of reading its answer, by endpoint. {LAST_HOUR}",
             unit="s",
             min_step=COUNTER_STEP,
+            no_value=SOON,
         ),
     )
 

@@ -2,11 +2,13 @@
 
 from grafana import promql
 from grafana.blocks import (
+    AFTER_AN_HOUR,
     AGE,
     BLUE,
-    LIGHT_BLUE,
+    MODELS,
     PLURALS,
     PROVIDERS,
+    PURPLE,
     SEVERITIES,
     TODAY,
     UTC_DAY,
@@ -19,7 +21,7 @@ from grafana.blocks import (
     ranking,
 )
 from grafana.frame import Page, Row, one_query
-from grafana.promql import each_day, last_hour, latency, recorded, today
+from grafana.promql import each_day, last_hour, latency, named, recorded, today
 
 
 def page() -> Page:
@@ -75,7 +77,7 @@ def _growth() -> tuple[Panel, ...]:
     return (
         days(
             "Calls per day",
-            [Query(each_day("api_calls", "llm_type"), "{{llm_type}}")],
+            [Query(named(each_day("api_calls", "llm_type"), "llm_type"), "{{llm_type}}")],
             "Calls to the LLM API, by provider.",
             colors=PROVIDERS,
         ),
@@ -83,7 +85,7 @@ def _growth() -> tuple[Panel, ...]:
             "Tokens per day",
             [Query(each_day("input_tokens"), "Input"), Query(each_day("output_tokens"), "Output")],
             "Input and output tokens as the gateway counts them.",
-            colors={"Input": BLUE, "Output": LIGHT_BLUE},
+            colors={"Input": BLUE, "Output": PURPLE},
         ),
         days(
             "Violations per day",
@@ -112,17 +114,20 @@ def _when() -> tuple[Panel, ...]:
     return (
         lines(
             "Calls in an hour",
-            [Query(last_hour("api_calls", "llm_type"), "{{llm_type}}")],
+            [Query(named(last_hour("api_calls", "llm_type"), "llm_type"), "{{llm_type}}")],
             "Calls in the hour before each moment, by provider, as of the last good polls: a difference of totals, "
             "exact across 00:00 UTC. A provider that is new shows after an hour.",
             colors=PROVIDERS,
             stacked=True,
+            no_value=AFTER_AN_HOUR,
         ),
         lines(
             "Mean latency in an hour",
-            [Query(f"max by (llm_type, llm_model) ({hour})", "{{llm_model}}")],
+            [Query(named(f"max by (llm_type, llm_model) ({hour})", "llm_model"), "{{llm_model}}")],
             "Seconds a call took on average, weighted by calls, over the hour before each moment, by model; exact "
             "across 00:00 UTC. Of the filters, provider and model apply. Needs the recording rules.",
             unit="s",
+            colors=MODELS,
+            no_value=AFTER_AN_HOUR,
         ),
     )

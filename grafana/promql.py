@@ -68,11 +68,12 @@ def same_time_yesterday(metric: str, *by: str) -> str:
 def last_hour(metric: str, *by: str) -> str:
     """Return what was counted in the hour before each moment: an exact difference of totals.
 
-    In the first hour of a day what yesterday still gained is part of it.
+    In the first hour of a day what yesterday still gained is part of it. Whether a day began is asked of all replicas
+    at once, for a new one was not there an hour ago.
     """
     start = f'{DAY_START}{{{QUERY}, day="today"}}'
-    same_day = f"({start} == {start} offset 1h)"
-    late = f"({daily(metric, day='yesterday')} unless on (job, instance, query) {same_day})"
+    midnight = f"({once(start)} != {once(f'{start} offset 1h')})"
+    late = f"({daily(metric, day='yesterday')} and on (job, query) {midnight})"
     now, before = f"{daily(metric)} or {late}", f"{daily(metric)} offset 1h"
     return f"{total(now, *by)} - {total(before, *by)}"
 

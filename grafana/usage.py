@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from grafana import promql
 from grafana.blocks import (
+    AFTER_A_DAY,
+    AFTER_AN_HOUR,
     BLUE,
     GREY,
     HEADINGS,
@@ -29,6 +31,8 @@ _MEASURES = {
     "LLM output tokens": "llm_output_tokens",
     "Conversations": "active_conversations",
 }
+
+_DEMO = {"user_uuid": ", as the demo's query users does"}
 
 
 def page() -> Page:
@@ -82,6 +86,7 @@ def _against(title: str, metric: str) -> Panel:
         f"{title} since 00:00 UTC, and by the same time on the day before.",
         colors={"That day": BLUE, "The day before": GREY},
         dashed=("The day before",),
+        no_value=AFTER_A_DAY,
         size=(7, 8),
     )
 
@@ -91,7 +96,7 @@ def _breakdown(label: str) -> Panel:
         PLURALS[label],
         {label: HEADINGS[label]},
         (
-            Column("Input tokens", today("input_tokens", label), bar=BLUE, width=180),
+            Column("Input tokens", today("input_tokens", label), bar=BLUE, width=140),
             Column("Output", today("output_tokens", label), width=72),
             Column("Calls", today("api_calls", label), width=72),
             Column("Per call", per(tokens(label), today("api_calls", label)), width=80),
@@ -151,6 +156,7 @@ def _hours() -> tuple[Panel, ...]:
             [Query(last_hour("api_calls"), "Calls")],
             f"Calls in the hour before each moment, {exact}",
             colors={"Calls": BLUE},
+            no_value=AFTER_AN_HOUR,
         ),
         lines(
             "Tokens in an hour",
@@ -163,6 +169,7 @@ def _hours() -> tuple[Panel, ...]:
             f"Tokens in the hour before each moment, as gateway and LLM count them, {exact}",
             colors={"Input": BLUE, "Output": PURPLE, "LLM input": BLUE, "LLM output": PURPLE},
             dashed=("LLM input", "LLM output"),
+            no_value=AFTER_AN_HOUR,
         ),
     )
 
@@ -174,7 +181,7 @@ def _people() -> tuple[Panel, ...]:
             label,
             Column("Calls", today("api_calls", label, also=f'{label}!=""'), width=200),
             f"The twenty with the most calls. {TODAY} Only where the labels of the query include {label}.",
-            no_value=f"This query has no label {label}: name it in queries.labels",
+            no_value=f"This query has no label {label}: name it in queries.labels{_DEMO.get(label, '')}",
             size=(12, 9),
         )
         for label in promql.PERSONAL

@@ -42,10 +42,11 @@ from exporter.state import Outcome, QueryState
 from exporter.telemetry import ApiTelemetry, ExporterCollector
 
 TARGET = {"job": "flashback-exporter", "instance": "127.0.0.1:9877"}
+DAYS = 31
 POLL_INTERVAL = 300
 MAX_DATA_AGE = 3600
 IN_DETAIL = 2 * SECONDS_A_DAY
-RECENT = 7200  # seconds in which it scraped every minute
+RECENT = 7 * 3600  # seconds in which it scraped every minute
 SCRAPE_INTERVAL = 240  # less than the five minutes that Prometheus looks back
 FLAGS = (  # nothing is compacted while the history comes in, and all of it stays, however old
     "--web.enable-remote-write-receiver",
@@ -76,7 +77,7 @@ class Size:
     scrapes_every: int
     """Before the last two days, every so many scrapes bring something new."""
     rules_every: int
-    """Before the last two hours, rules are evaluated at every so many scrapes."""
+    """Before the last seven hours, rules are evaluated at every so many scrapes."""
 
 
 SMALL = Size(2, 2, 3, polls_every=12, scrapes_every=2, rules_every=8)
@@ -363,25 +364,18 @@ class _Past:
         statistics = sum(map(self.series, self.states))
         rest += [(series, value(now - self.started, now, statistics)) for series, value in self._process]
         samples = statistics + len(rest)
-        self._show(
-            "rest", None, [*rest, *self._of_scrape(1, 0.004 + samples / 4e5 * self._rng.uniform(1, 1.5), samples)]
-        )
+        took = 0.004 + samples / 4e5 * self._rng.uniform(1, 1.5)
+        self._show("rest", None, [*rest, *self._of_scrape(1, took)])
 
     def fail(self, now: float) -> None:
         """Write what Prometheus notes where nobody answers."""
         self._clock.now = now
         for name in self.states:
             self._show(name, None, [])
-        self._show("rest", None, self._of_scrape(0, 0.001, 0))
+        self._show("rest", None, self._of_scrape(0, 0.001))
 
-    def _of_scrape(self, up: float, duration: float, samples: int) -> list[tuple[Series, float]]:
-        values = {
-            "up": up,
-            "scrape_duration_seconds": duration,
-            "scrape_samples_scraped": samples,
-            "scrape_samples_post_metric_relabeling": samples,
-            "scrape_series_added": 0,
-        }
+    def _of_scrape(self, up: float, duration: float) -> list[tuple[Series, float]]:
+        values = {"up": up, "scrape_duration_seconds": duration}
         return [(self._series(Sample(name, {}, value)), value) for name, value in values.items()]
 
     def _show(self, part: str, mark: tuple[Snapshot, int] | None, samples: Sequence[tuple[Series, float]]) -> None:
@@ -431,7 +425,7 @@ def _process_metrics() -> list[tuple[Sample, Callable[[float, float, int], float
     Their arguments are the seconds since the start, the time, and the number of AI series.
     """
     values: dict[str, Callable[[float, float, int], float]] = {
-        "process_cpu_seconds_total": lambda age, now, series: 1.1 + age * (0.002 + series / 1e6),
+        "process_cpu_seconds_total": lambda age, now, series: 1.1 + age * 0.004,
         "process_resident_memory_bytes": lambda age, now, series: (
             71e6 + series * 900 + 4e6 * (1 - 2 ** (-age / 7200)) + 6e5 * ((now // 1500) % 5)
         ),
@@ -452,15 +446,15 @@ def _process_metrics() -> list[tuple[Sample, Callable[[float, float, int], float
     ]
 
 
-def moments(end: int, days: float) -> list[int]:
-    """Return when Prometheus scraped: every four minutes, and every minute of the last two hours."""
+def moments(end: int, days: int) -> list[int]:
+    """Return when Prometheus scraped: every four minutes, and every minute of the last seven hours."""
     recent = end - RECENT
-    return [*range(recent - int(days * SECONDS_A_DAY), recent, SCRAPE_INTERVAL), *range(recent, end + 1, 60)]
+    return [*range(recent - days * SECONDS_A_DAY, recent, SCRAPE_INTERVAL), *range(recent, end + 1, 60)]
 
 
-def scrapes(writer: Writer, end: int, days: float, size: Size, seed: int) -> None:
-    """Write the scrapes of so many days before `end`."""
-    times = moments(end, days)
+def scrapes(writer: Writer, end: int, size: Size, seed: int) -> None:
+    """Write the scrapes of the month before `end`."""
+    times = moments(end, DAYS)
     past = _Past(writer, SmallerCompany(size, seed), end, size, seed)
     restarts = sorted(end - 3600 * hours for hours in _RESTARTS)
     past.start(times[0] - POLL_INTERVAL)
@@ -484,12 +478,12 @@ def scrapes(writer: Writer, end: int, days: float, size: Size, seed: int) -> Non
     writer.flush()
 
 
-def recordings(url: str, rules: Sequence[Mapping[str, Any]], end: int, days: float, size: Size) -> int:
+def recordings(url: str, rules: Sequence[Mapping[str, Any]], end: int, size: Size) -> int:
     """Evaluate all rules over the history, in their order, and write what Prometheus would have; return the samples.
 
     A rule that refers to itself finds nothing of its own.
     """
-    times = moments(end, days - 1)
+    times = moments(end, DAYS - 1)
     numbers = {at: number for number, at in enumerate(times)}
     recent = numbers[end - RECENT]
     written = 0
@@ -572,14 +566,14 @@ def _filled(text: str, labels: Mapping[str, str]) -> str:
     return text
 
 
-def fill(url: str, end: int, days: float = 31, size: Size = SMALL, seed: int = 1) -> tuple[int, int]:
+def fill(url: str, end: int, size: Size, seed: int) -> tuple[int, int]:
     """Write the whole history into a Prometheus that runs with FLAGS; return how many samples and scraped series.
 
     Recordings and alerts begin a day later, for they look back a day.
     """
     writer = Writer(url)
-    scrapes(writer, end, days, size, seed)
-    return writer.samples + recordings(url, names.rules(), end, days, size), writer.series
+    scrapes(writer, end, size, seed)
+    return writer.samples + recordings(url, names.rules(), end, size), writer.series
 
 
 def main() -> None:
@@ -587,7 +581,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path, help="where the data goes; it must not exist yet")
     parser.add_argument("--end", type=int, default=int(time.time()) // 60 * 60, help="Unix time at which it ends: now")
-    parser.add_argument("--days", type=float, default=31, help="how many days before that: 31")
     parser.add_argument("--seed", type=int, default=1, help="which company: 1")
     parser.add_argument("--small", action="store_true", help="make as little of it as the tests do")
     options = parser.parse_args()
@@ -596,7 +589,7 @@ def main() -> None:
         place = Path(temporary)
         with programs.prometheus(place, "{}", *FLAGS) as running:
             size = SMALL if options.small else LARGE
-            samples, series = fill(running.url, options.end, options.days, size, options.seed)
+            samples, series = fill(running.url, options.end, size, options.seed)
             request = urllib.request.Request(f"{running.url}/api/v1/admin/tsdb/snapshot", method="POST")
             with _open(request, timeout=60) as response:
                 name = json.load(response)["data"]["name"]

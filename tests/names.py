@@ -18,13 +18,7 @@ TARGET = frozenset({"job", "instance"})
 OF_TARGETS = frozenset({"pod"})
 """Labels that targets have in Kubernetes; a query may leave them out."""
 
-_OF_PROMETHEUS = (
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-)
+_OF_PROMETHEUS = ("up", "scrape_duration_seconds")
 _ALERTS = ("ALERTS", "ALERTS_FOR_STATE")
 
 

@@ -131,7 +131,9 @@ def checked(service, port, url):
 def test_health_checks_tell_healthy_from_gone(service, port, tmp_path):
     """The check is content while the real server runs, and not when it has gone."""
     start = {"prometheus": programs.prometheus, "alertmanager": programs.alertmanager}[service]
-    config = {"prometheus": "{}", "alertmanager": ROOT / "config" / "alertmanager" / "alertmanager.yml"}[service]
+    silent = tmp_path / "alertmanager.yml"
+    silent.write_text("{route: {receiver: nobody}, receivers: [{name: nobody}]}")
+    config = {"prometheus": "{}", "alertmanager": silent}[service]
     with start(tmp_path, config) as running:
         assert checked(service, port, running.url)
     assert not checked(service, port, running.url)

@@ -27,8 +27,8 @@ POLL_INTERVAL = 300
 COMPARED = ("stat", "gauge", "bargauge", "table", "piechart")
 RATES = ("rate", "irate", "increase")
 
-END = 1_795_106_400  # 2026-11-19 16:40 UTC, minutes after a burst of violations in this company
-SEED = 6
+END = 1_763_053_980  # 2025-11-13 17:13 UTC, minutes after a burst of violations in this company
+SEED = 9
 RANGES = ("1h", "24h", "7d", "30d")
 MAY_BE_EMPTY = {
     ("flashback-usage", "Conversations"): "no query of the demo has the label conversation_uuid",
@@ -488,17 +488,3 @@ def test_prometheus_answers_every_query(prometheus, uid, length):
 def test_prometheus_answers_where_one_value_is_chosen(prometheus, uid):
     """With one value chosen in every variable, no query is wrong, though some may find nothing."""
     assert list(answers(prometheus, DASHBOARDS[uid], "24h", everything=False)) == []
-
-
-def test_a_bar_shows_what_its_day_came_to(prometheus):
-    """A bar stands on the midnight at which its day began, and is the day's last total before the next midnight."""
-    yesterday = END // 86_400 * 86_400 - 86_400
-
-    def calls(expression, time):
-        result = dashboards.asked(prometheus, "query", query=f"sum({expression})", time=time)["data"]["result"]
-        return float(result[0]["value"][1])
-
-    selector = 'flashback_ai_daily_api_calls{query="default",day="%s"}'
-    bar = calls(f"max_over_time({selector % 'today'}[1d] offset -1d)", yesterday)
-    assert bar == calls(selector % "today", yesterday + 86_399)
-    assert bar == pytest.approx(calls(selector % "yesterday", END), rel=0.02)  # the last minutes came with no poll

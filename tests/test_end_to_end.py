@@ -279,4 +279,4 @@ def test_from_the_api_to_the_chat(stack):
     title, color, text = read(dict(stack.chat.messages)["flashback-exporter"])
     assert (title, color) == ("WARNING: Polls of query default fail: network", "warning")
     assert text.startswith("Polls of query default by exporter:9877 fail with reason network, about ")
-    assert text.endswith(f" in the last hour. The last good data is still served until it is too old. {LINKS}")
+    assert text.endswith(f" The last good data is still served until it is too old. {LINKS}")

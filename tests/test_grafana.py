@@ -10,8 +10,11 @@ import pytest
 import yaml
 from programs import PATIENCE, tool
 
+from exporter.company import Company
+from exporter.errors import Reason
 from exporter.metrics import DIMENSIONS
-from grafana import promql
+from exporter.records import Rejection
+from grafana import blocks, promql
 from grafana.__main__ import FOLDER, write
 
 GRAFANA = FOLDER.parent
@@ -88,9 +91,96 @@ def test_provisioning_matches_the_rest():
     assert (provider["type"], provider["allowUiUpdates"]) == ("file", False)
 
 
-def series(name, values, **labels):
-    """Return the same hourly values from two replicas, as promtool takes them."""
-    for instance in ("a", "b"):
+def overrides(panel, name):
+    """Return the settings of one column or line by their names."""
+    parts = [
+        part
+        for one in panel["fieldConfig"]["overrides"]
+        for part in one["properties"]
+        if one["matcher"] == {"id": "byName", "options": name}
+    ]
+    return {part["id"]: part["value"] for part in parts}
+
+
+def tables():
+    """Yield every table with its place, and the names of its columns by those that the queries return."""
+    for uid, panel in PANELS:
+        if panel["type"] == "table":
+            (organized,) = (step["options"] for step in panel["transformations"] if step["id"] == "organize")
+            yield f"{uid}: {panel['title']}", panel, organized["renameByName"]
+
+
+def test_tables_are_sorted_by_a_column_they_show():
+    """A column that there is not would leave the rows in no order, and say nothing."""
+    for place, panel, names in tables():
+        assert [one["displayName"] in names.values() for one in panel["options"]["sortBy"]] == [True], place
+
+
+def test_queries_of_a_table_become_one():
+    """Without merge, a table shows its first query alone."""
+    for place, panel, _ in tables():
+        steps = [step["id"] for step in panel["transformations"]]
+        assert steps == (["merge"] if len(panel["targets"]) > 1 else []) + ["organize"], place
+
+
+def test_names_lead_to_usage():
+    """Every column of a label with a variable leads to Usage; names are escaped for the address."""
+    for place, panel, names in tables():
+        for label in set(promql.LABELS) & set(names):
+            links = overrides(panel, names[label]).get("links", ())
+            assert [link["url"].startswith("/d/flashback-usage?") for link in links] == [True], place
+            assert links[0]["url"].endswith(f"&var-{label}=${{__value.text:percentencode}}"), place
+
+
+def test_columns_of_numbers_have_a_unit():
+    """Names stay as they are, even those that look like numbers; an empty cell has not the text of an empty table."""
+    for place, panel, names in tables():
+        assert panel["fieldConfig"]["defaults"]["unit"] == "string", place
+        for column, name in names.items():
+            given = overrides(panel, name)
+            number = column.startswith("Value")
+            assert ("unit" in given, given.get("noValue")) == (number, "\N{EN DASH}" if number else None), place
+
+
+def test_severities_in_tables_have_the_colours_of_the_graphs():
+    """Red is critical or high, orange warning or medium."""
+    (column,) = (overrides(panel, names["severity"]) for _, panel, names in tables() if "severity" in names)
+    (mapping,) = column["mappings"]
+    colors = {name: shown["color"] for name, shown in mapping["options"].items()}
+    assert colors == {
+        "critical": "#E02F44",
+        "warning": "#FF9830",
+        "info": "#5794F2",
+        "high": "#E02F44",
+        "medium": "#FF9830",
+        "low": "#F2CC0C",
+    }
+
+
+def test_lines_of_known_names_differ_in_colour():
+    """Models of the demo, reasons and codes can be told apart, and no failure is green."""
+    models = {record["llmModel"] for record in Company().records(20_000, 20_001 * 86_400)}
+    assert [set(one) for one in (blocks.MODELS, blocks.REASONS, blocks.REJECTIONS)] == [
+        models,
+        set(Reason),
+        set(Rejection),
+    ]
+    for colors in (blocks.MODELS, blocks.REASONS, blocks.REJECTIONS, blocks.CODES, blocks.PROVIDERS):
+        assert len(set(colors.values())) == len(colors)
+    assert blocks.GREEN not in {*blocks.REASONS.values(), *blocks.REJECTIONS.values()}
+
+
+def test_alerts_in_graphs_show_labels_they_have():
+    """A text would show the name of a label that an alert has not; tags leave it out."""
+    for dashboard in DASHBOARDS.values():
+        for annotation in dashboard["annotations"]["list"]:
+            assert not annotation.get("textFormat")
+            assert set(annotation["tagKeys"].split(",")) >= {"severity", "query", "repo_id"}
+
+
+def series(name, values, *, instances=("a", "b"), **labels):
+    """Return the same hourly values from some replicas, as promtool takes them."""
+    for instance in instances:
         given = {"job": "j", "instance": instance, "query": "default", **labels}
         text = ",".join(f'{label}="{value}"' for label, value in given.items())
         yield {"series": f"flashback_ai_daily_{name}{{{text}}}", "values": " ".join(map(str, values))}
@@ -105,17 +195,20 @@ def evaluated(tmp_path):
     """
     m1 = [10 * hour for hour in range(25)]
     m2 = [max(0, 20 * (hour - 12)) for hour in range(25)]
-    inputs = [
+    company = [
         *series("api_calls", [*m1, 10, 20], day="today", llm_model="m1"),
         *series("api_calls", [*m2, 20, 40], day="today", llm_model="m2"),
         *series("api_calls", [0] * 25 + [247, 247], day="yesterday", llm_model="m1"),
         *series("api_calls", [0] * 25 + [240, 240], day="yesterday", llm_model="m2"),
+        *series("input_tokens", [1000 * calls for calls in m1], day="today", llm_model="m1"),
+        *series("output_tokens", [200 * calls for calls in m1], day="today", llm_model="m1"),
+        *series("policy_violations", [hour // 2 for hour in range(25)], day="today", llm_model="m1"),
         *series("latency_seconds", [1] * (HOURS + 1), day="today", llm_model="m1"),
         *series("latency_seconds", [4] * (HOURS + 1), day="today", llm_model="m2"),
         *series("start_timestamp_seconds", [0] * 25 + [86400] * 2, day="today"),
     ]
 
-    def check(*cases):
+    def check(*cases, inputs=tuple(company)):
         tests = [
             {
                 "expr": re.sub(r'=~"\$\w+"', '=~".*"', expr).replace("$query", "default"),
@@ -157,6 +250,54 @@ def test_calls_of_the_last_hour(evaluated):
     """Within a day they are a difference of totals; around midnight, what yesterday still gained is part of them."""
     calls = promql.last_hour("api_calls", "llm_model")
     evaluated((18, calls, by_model(10, 20)), (25, calls, by_model(10 + 7, 20)))
+
+
+@pytest.mark.parametrize(
+    ("left", "came"), [(36, 36), (49, 36), (48, 48)], ids=["redeployed", "second replica", "redeployed at midnight"]
+)
+def test_a_new_exporter_adds_no_day(evaluated, left, came):
+    """One that starts brings all of yesterday with it; none of that is of the last hour."""
+    day = [10 * hour for hour in range(24)]
+    shown = {"a": (day + day + [0], 0, left), "b": (day + day + [0], came, 49)}
+    inputs = []
+    for instance, (today, first, last) in shown.items():
+        yesterday, start = [0] * 24 + [247] * 24 + [233], [0] * 24 + [86_400] * 24 + [172_800]
+        for name, values, labels in (
+            ("api_calls", today, {"day": "today"}),
+            ("api_calls", yesterday, {"day": "yesterday"}),
+            ("start_timestamp_seconds", start, {"day": "today"}),
+        ):
+            seen = [value if first <= hour < last else "_" for hour, value in enumerate(values)]
+            inputs += series(name, seen, instances=(instance,), **labels)
+    calls = promql.last_hour("api_calls")
+    evaluated(
+        *((hour, calls, {"{}": 10}) for hour in (30, 35, 36, 37)),
+        (24, calls, {"{}": 17}),
+        (48, calls, {"{}": 3}),
+        inputs=inputs,
+    )
+
+
+def test_ratios_and_sums(evaluated):
+    """At 18:00 there are 300 calls, 9 violations, 180,000 input and 36,000 output tokens."""
+    violations = promql.per(promql.today("policy_violations"), promql.today("api_calls"), factor=1000)
+    evaluated(
+        (18, violations, {"{}": 30}),
+        (18, promql.per(promql.today("policy_violations"), promql.today("api_calls")), {"{}": 0.03}),
+        (18, promql.tokens(), {"{}": 216_000}),
+        (
+            18,
+            promql.per(promql.tokens("llm_model"), promql.today("api_calls", "llm_model")),
+            {'{llm_model="m1"}': 1200},
+        ),
+        (0, promql.per(promql.today("policy_violations"), promql.today("api_calls")), {}),
+    )
+
+
+def test_rates_are_per_hour(evaluated):
+    """A counter that gains 12 an hour shows 12."""
+    counted = [{"series": 'c_total{job="j", instance="a"}', "values": "0+12x20"}]
+    evaluated((18, promql.hourly("c_total").replace("$__rate_interval", "4h"), {"{}": 12}), inputs=counted)
 
 
 def test_bars_of_days(evaluated):

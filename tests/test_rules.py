@@ -118,14 +118,51 @@ def test_runbook_has_the_numbers_of_the_rules():
             assert threshold in when.split(), f"{name}: {threshold}"
 
 
+def test_runbook_says_when_data_is_fresh():
+    """The two numbers that decide it are the runbook's, too."""
+    polls, seconds = re.findall(r"(\d+).*# threshold", RECORDED["query:flashback_data:fresh"])
+    intervals, minutes = {"2": "two", "3": "three", "4": "four"}[polls], int(seconds) / 60
+    text = " ".join(RUNBOOK.read_text().split())
+    assert f"| no good poll for {intervals} intervals, and at least {minutes:g} minutes | 2m |" in text
+    assert f"less than {intervals} poll intervals ago, or less than {minutes:g} minutes where" in text
+
+
+@pytest.mark.parametrize("other", ["alerts", "blocks", "severity"])
+def test_every_count_is_measured_alike(other):
+    """The six rules of the violations are those of alerts and of blocks; by severity, that label comes in beside."""
+
+    def rules(count, keep):
+        return {
+            name: without_comments(expression).split()
+            for name, expression in RECORDED.items()
+            if re.search(rf":flashback_{count}:(sum|new15m)$", name) and keep(name)
+        }
+
+    violations = rules("policy_violations", lambda name: "severity" not in name)
+    if other == "severity":
+        found = {
+            name.replace("_severity", ""): re.sub(r"_by_severity|_severity|severity, ", "", " ".join(words)).split()
+            for name, words in rules("policy_violations", lambda name: "severity" in name).items()
+        }
+    else:
+        found = {
+            name.replace(other, "policy_violations"): [word.replace(other, "policy_violations") for word in words]
+            for name, words in rules(other, lambda _: True).items()
+        }
+    assert len(violations) == 6
+    assert found == violations
+
+
 def test_the_commands_in_the_file_put_in_other_addresses(tmp_path):
-    """The two `sed` commands at the top leave none of the shipped addresses in an alert."""
+    """The two `sed` commands at the top leave none of the shipped addresses in an alert, and themselves as they are."""
     copy = tmp_path / RULES.name
     shutil.copy(RULES, copy)
     commands = re.findall(r"sed -i '(.*)'", RULES.read_text())
     assert len(commands) == 2
     for command in commands:
         subprocess.run(["sed", "-i", command, copy], check=True)
-    alerts = "".join(line for line in copy.read_text().splitlines() if not line.startswith("#"))
+    before, after = RULES.read_text().splitlines(), copy.read_text().splitlines()
+    alerts = "".join(line for line in after if not line.startswith("#"))
     assert "localhost" not in alerts
     assert "github.com" not in alerts
+    assert [line for line in after if line.startswith("#")] == [line for line in before if line.startswith("#")]
