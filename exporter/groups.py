@@ -83,10 +83,8 @@ class Grouping:
 
     async def discard(self) -> None:
         """Forget all sums, so that nothing large is left to be freed at once."""
-        while self._groups:
-            for _ in range(min(_RUN, len(self._groups))):
-                self._groups.popitem()
-            await asyncio.sleep(0)
+        async for _ in in_steps(range(len(self._groups))):
+            self._groups.popitem()
 
     async def _busiest(self, keys: list[Key], room: int) -> list[Key]:
         """Return so many groups, those with the most calls first; sorted in runs, so that no step takes long."""

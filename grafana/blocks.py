@@ -184,6 +184,14 @@ def days(
     return _panel(panel, title, text, unit="short", no_value=NOTHING, size=size)
 
 
+def violations_per_day() -> timeseries.Panel:
+    """Return the bars of policy violations by severity, the same wherever they stand."""
+    queries = [
+        Query(promql.each_day("policy_violations_by_severity", also=f'severity="{name}"'), name) for name in SEVERITIES
+    ]
+    return days("Violations per day", queries, "Policy violations, by severity.", colors=SEVERITIES)
+
+
 def listing(
     title: str,
     keys: Mapping[str, str],

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana import promql
 from grafana.blocks import DATASOURCE, HEADINGS, ORANGE, TAG, Panel
 
+DEFAULT = model.VariableOption(selected=True, text="default", value="default")
 ALL = model.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 
@@ -39,8 +40,7 @@ class Page:
 
 def one_query() -> list[dashboard.QueryVariable]:
     """Return the variables of a dashboard about AI statistics: one query, since queries overlap, and its labels."""
-    first = model.VariableOption(selected=True, text="default", value="default")
-    query = _variable("query", "Query", promql.own("flashback_up", promql.TARGET)).current(first)
+    query = _variable("query", "Query", promql.own("flashback_up", promql.TARGET)).current(DEFAULT)
     query.description("One query of the exporter's configuration. Queries overlap, so they are never added up.")
     labels = [
         _many(label, HEADINGS[label], promql.daily("api_calls", labels=promql.LABELS[:place]), every=".*")
@@ -83,9 +83,8 @@ def _build(page: Page) -> model.Dashboard:
         .title_format("{{alertname}}")
         .tag_keys("severity,query,instance,repo_id,repo_ai_api_key_id,llm_model")
     )
-    default = model.VariableOption(selected=True, text="default", value="default")
     frame.with_variable(
-        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus").current(default)
+        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus").current(DEFAULT)
     )
     for variable in page.variables:
         frame.with_variable(variable)

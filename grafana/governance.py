@@ -7,7 +7,6 @@ from grafana.blocks import (
     PLURALS,
     PURPLE,
     RED,
-    SEVERITIES,
     TEAL,
     TODAY,
     UTC_DAY,
@@ -18,6 +17,7 @@ from grafana.blocks import (
     lines,
     listing,
     number,
+    violations_per_day,
 )
 from grafana.frame import Page, Row, one_query
 from grafana.promql import each_day, per, recorded, today, total
@@ -130,12 +130,7 @@ def _firing() -> tuple[Panel, ...]:
 def _trend() -> tuple[Panel, ...]:
     ratio = per(each_day("policy_violations"), each_day("api_calls"), factor=1000)
     return (
-        days(
-            "Violations per day",
-            [Query(each_day("policy_violations_by_severity", also=f'severity="{name}"'), name) for name in SEVERITIES],
-            "Policy violations, by severity.",
-            colors=SEVERITIES,
-        ),
+        violations_per_day(),
         days(
             "Blocks per day",
             [Query(each_day("blocks"), "Blocks")],

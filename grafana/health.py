@@ -142,7 +142,7 @@ def _fresh() -> tuple[Panel, ...]:
         ),
         lines(
             "Age of data by query",
-            [Query(f"max by (query) (max_over_time({age}[$__interval])) / 60", "{{query}}")],
+            [Query(f"{_by_query(f'max_over_time({age}[$__interval])')} / 60", "{{query}}")],
             "Minutes since the last good poll, by query. The lines mark 15 minutes, three polls at the default "
             f"interval, and an hour, when the exporter stops serving what it has. {MOST} Needs the recording rules.",
             unit="m",
@@ -150,7 +150,7 @@ def _fresh() -> tuple[Panel, ...]:
         ),
         lines(
             "Duration of the last poll",
-            [Query(f"max by (query) (max_over_time({own('poll_duration_seconds')}[$__interval]))", "{{query}}")],
+            [Query(_by_query(f"max_over_time({own('poll_duration_seconds')}[$__interval])"), "{{query}}")],
             f"How long the last poll took, retries included, by query. {MOST}",
             unit="s",
         ),
@@ -159,6 +159,10 @@ def _fresh() -> tuple[Panel, ...]:
 
 def _each(expr: str) -> str:
     return f"max by (instance, query) ({expr})"
+
+
+def _by_query(expr: str) -> str:
+    return f"max by (query) ({expr})"
 
 
 def _polls() -> tuple[Panel, ...]:
@@ -230,20 +234,20 @@ def _data() -> tuple[Panel, ...]:
         for title, queries, text in (
             (
                 "Records",
-                [Query(f"max by (query) ({own('records')})", "{{query}}")],
+                [Query(_by_query(own("records")), "{{query}}")],
                 "Valid records in the last good poll, by query.",
             ),
             (
                 "Groups",
                 [
-                    Query(f"max by (query) ({own('groups')})", "{{query}}"),
-                    Query(f"max by (query) ({own('folded_groups')})", "{{query}}, folded"),
+                    Query(_by_query(own("groups")), "{{query}}"),
+                    Query(_by_query(own("folded_groups")), "{{query}}, folded"),
                 ],
                 "Combinations of label values in the last good poll, and those of them that are added up in `other`.",
             ),
             (
                 "Series",
-                [Query(f"max by (query) ({own('series')})", "{{query}}")],
+                [Query(_by_query(own("series")), "{{query}}")],
                 "Series of AI statistics that are served, by query: none where the data is too old.",
             ),
         )

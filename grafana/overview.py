@@ -9,7 +9,6 @@ from grafana.blocks import (
     PLURALS,
     PROVIDERS,
     PURPLE,
-    SEVERITIES,
     TODAY,
     UTC_DAY,
     Column,
@@ -19,6 +18,7 @@ from grafana.blocks import (
     lines,
     number,
     ranking,
+    violations_per_day,
 )
 from grafana.frame import Page, Row, one_query
 from grafana.promql import each_day, last_hour, latency, named, recorded, today
@@ -87,12 +87,7 @@ def _growth() -> tuple[Panel, ...]:
             "Input and output tokens as the gateway counts them.",
             colors={"Input": BLUE, "Output": PURPLE},
         ),
-        days(
-            "Violations per day",
-            [Query(each_day("policy_violations_by_severity", also=f'severity="{name}"'), name) for name in SEVERITIES],
-            "Policy violations, by severity.",
-            colors=SEVERITIES,
-        ),
+        violations_per_day(),
     )
 
 

@@ -15,7 +15,6 @@ import pytest
 PATIENCE = 30  # seconds
 PAUSE = 0.1  # seconds that a process gets to fail while its answer is not there yet
 
-_LISTENING = r'msg="Listening on".* address=(127\.0\.0\.1:\d+)'
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -109,11 +108,29 @@ def post(url, content):
 
 
 @dataclass
-class Prometheus:
-    """A Prometheus that runs."""
+class Service:
+    """A program that answers on loopback."""
 
     program: Program
     url: str
+
+    def eventually(self, asked):
+        """Ask again and again until the answer is neither None nor an error."""
+        return self.program.eventually(asked)
+
+
+@contextmanager
+def _started(kind, *command):
+    """Run a server on a port taken from the system, and hand it out as a `kind` of Service once it is ready."""
+    listening = r'msg="Listening on".* address=(127\.0\.0\.1:\d+)'
+    with process(*command, "--web.listen-address=127.0.0.1:0", ready=listening) as (program, match):
+        service = kind(program, f"http://{match[1]}")
+        service.eventually(lambda: get(f"{service.url}/-/ready"))
+        yield service
+
+
+class Prometheus(Service):
+    """A Prometheus that runs."""
 
     def api(self, path):
         """Return what its HTTP API answers."""
@@ -128,10 +145,6 @@ class Prometheus:
         """Return one of its metrics about itself."""
         return float(re.search(rf"^{name} (\S+)$", get(f"{self.url}/metrics").decode(), re.MULTILINE)[1])
 
-    def eventually(self, asked):
-        """Ask again and again until the answer is neither None nor an error."""
-        return self.program.eventually(asked)
-
 
 @contextmanager
 def prometheus(folder, config, *flags):
@@ -141,22 +154,15 @@ def prometheus(folder, config, *flags):
         tool("prometheus"),
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
-        "--web.listen-address=127.0.0.1:0",
         "--web.external-url=http://prometheus.example.com/",
         *flags,
     )
-    with process(*command, ready=_LISTENING) as (program, match):
-        url = f"http://{match[1]}"
-        program.eventually(lambda: get(f"{url}/-/ready"))
-        yield Prometheus(program, url)
+    with _started(Prometheus, *command) as running:
+        yield running
 
 
-@dataclass
-class Alertmanager:
+class Alertmanager(Service):
     """An Alertmanager that runs."""
-
-    program: Program
-    url: str
 
     def api(self, path):
         """Return what its HTTP API answers."""
@@ -165,10 +171,6 @@ class Alertmanager:
     def send(self, *alerts):
         """Hand in alerts."""
         post(f"{self.url}/api/v2/alerts", alerts)
-
-    def eventually(self, asked):
-        """Ask again and again until the answer is neither None nor an error."""
-        return self.program.eventually(asked)
 
 
 @contextmanager
@@ -179,10 +181,7 @@ def alertmanager(folder, config):
         f"--config.file={config}",
         f"--storage.path={folder}/alertmanager",
         "--cluster.listen-address=",
-        "--web.listen-address=127.0.0.1:0",
         "--web.external-url=http://alertmanager.example.com",
     )
-    with process(*command, ready=_LISTENING) as (program, match):
-        url = f"http://{match[1]}"
-        program.eventually(lambda: get(f"{url}/-/ready"))
-        yield Alertmanager(program, url)
+    with _started(Alertmanager, *command) as running:
+        yield running
