@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 
 from bench.records import raw_records
 from exporter.clock import Clock, SystemClock, utc_day
-from exporter.groups import Grouping
-from exporter.publication import Publication
-from exporter.records import parse_record
-from exporter.settings import Query
-from exporter.state import Outcome, QueryState
+from exporter.config.sections import Query
+from exporter.output.publication import Publication
+from exporter.statistics.groups import Grouping
+from exporter.statistics.records import parse_record
+from exporter.statistics.state import Outcome, QueryState
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from exporter.clock import midnight, utc_day
-from exporter.company import Company, Record
+from exporter.demo.company import Company, Record
 
 SERIES_A_GROUP = 26  # on two days
 SEPARATOR = b", "

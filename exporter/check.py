@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from exporter.client import FlashbackClient
+from exporter.api.client import FlashbackClient
+from exporter.api.secrets import read_secret
 from exporter.clock import Clock, utc_day
+from exporter.config.sections import Config
 from exporter.errors import ConfigError, PollError, Problem
-from exporter.exposition import render_query
-from exporter.poller import Poll
-from exporter.secrets import read_secret
-from exporter.settings import Config
+from exporter.output.exposition import render_query
+from exporter.polling.poll import Poll
 
 
 def check_files(config: Config, clock: Clock) -> None:

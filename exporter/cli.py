@@ -9,13 +9,13 @@ from pathlib import Path
 from exporter import __version__, log
 from exporter.check import check_files, check_live
 from exporter.clock import SystemClock
-from exporter.config import load_config
+from exporter.config.load import load_config
 from exporter.daemon import Exporter
-from exporter.demo import run_demo
+from exporter.demo.run import run_demo
 from exporter.errors import ConfigError, ListenError
-from exporter.runtime import run
-from exporter.server import bind, parse_address
-from exporter.web import create_app
+from exporter.serve import run
+from exporter.web.app import create_app
+from exporter.web.server import bind, parse_address
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import structlog
 
-from exporter.client import FlashbackClient
+from exporter.api.client import FlashbackClient
 from exporter.clock import Clock
+from exporter.config.sections import Config, Query
 from exporter.errors import ConfigError
-from exporter.publication import Publication, States, View
-from exporter.scheduler import Plan, Scheduler
-from exporter.settings import Config, Query
-from exporter.state import QueryState
-from exporter.telemetry import OwnMetrics
+from exporter.output.publication import Publication, States, View
+from exporter.output.telemetry import OwnMetrics
+from exporter.polling.schedule import Plan, Scheduler
+from exporter.statistics.state import QueryState
 
 _log = structlog.get_logger(__name__)
 

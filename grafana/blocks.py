@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from exporter.errors import Reason
-from exporter.records import Rejection
+from exporter.statistics.records import Rejection
 from grafana import promql
 
 Panel = stat.Panel | table.Panel | timeseries.Panel

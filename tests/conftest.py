@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 from clocks import FakeClock
 
-from exporter.company import Company
-from exporter.server import bind, serving
-from exporter.settings import Config
-from exporter.simulator import EMAIL, PASSWORD, Simulator
+from exporter.config.sections import Config
+from exporter.demo.company import Company
+from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
+from exporter.web.server import bind, serving
 
 
 @pytest.fixture

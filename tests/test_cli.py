@@ -16,8 +16,8 @@ from clocks import FakeClock
 
 from exporter import __version__
 from exporter.cli import main
-from exporter.server import addresses, bind, bound, parse_address
-from exporter.simulator import EMAIL, PASSWORD, Fault
+from exporter.demo.simulator import EMAIL, PASSWORD, Fault
+from exporter.web.server import addresses, bind, bound, parse_address
 
 CANARY = "canary"
 
@@ -76,7 +76,9 @@ def live(configuration, api, run):
 
     async def live(password=PASSWORD, rest=""):
         login = f"{{email: {EMAIL}, password: {password}}}"
-        path = configuration(f"api: {{base_url: '{api.base_url}', login: {login}, timeout: 10s}}\n{rest}")
+        path = configuration(
+            f"api: {{base_url: '{api.base_url}', login: {login}, timeout: 10s}}\n{rest}"
+        )
         return await anyio.to_thread.run_sync(run, "check", "--live", "--config.file", path)
 
     return live
@@ -189,12 +191,16 @@ def test_a_taken_port_ends_with_1_and_says_what_to_do(command, configuration, ru
         file = [] if command else ["--config.file", configuration()]
         code, out, err = run(*command, *file, "--web.listen-address", f"127.0.0.1:{port}")
     assert (code, out) == (1, "")
-    assert err.startswith(f"flashback-exporter: cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert err.startswith(
+        f"flashback-exporter: cannot listen on 127.0.0.1:{port}: Address already in use"
+    )
     assert "--web.listen-address" in err
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("address", ["a..b:9877", f"{'a' * 64}.example:9877", "[::zz]:9877", "not a name:9877"])
+@pytest.mark.parametrize(
+    "address", ["a..b:9877", f"{'a' * 64}.example:9877", "[::zz]:9877", "not a name:9877"]
+)
 def test_an_address_that_cannot_be_had_is_named(address, configuration, run):
     """A listen address that names no host ends the command with one line that names it, not with a traceback."""
     code, out, err = run("--config.file", configuration(), "--web.listen-address", address)
@@ -227,7 +233,10 @@ def test_a_missing_configuration_ends_with_2(command, tmp_path, run):
     """A configuration file that is not there is bad configuration."""
     code, _, err = run(*command, "--config.file", tmp_path / "missing.yml")
     assert code == 2
-    assert err == f"flashback-exporter: {tmp_path}/missing.yml: cannot be read: No such file or directory\n"
+    assert (
+        err
+        == f"flashback-exporter: {tmp_path}/missing.yml: cannot be read: No such file or directory\n"
+    )
 
 
 @pytest.mark.parametrize("command", [[], ["check"]])
@@ -266,7 +275,10 @@ def test_check_accepts_an_environment(run, monkeypatch):
         ),
         ("login: {email: a, password: canary}, tls_config: {ca_file: missing}", ["api.tls_config"]),
         ("login: {email: a, password: canary}, tls_config: {ca_file: empty}", ["api.tls_config"]),
-        ("login: {email: a, password: canary}, tls_config: {cert_file: missing}", ["api.tls_config"]),
+        (
+            "login: {email: a, password: canary}, tls_config: {cert_file: missing}",
+            ["api.tls_config"],
+        ),
         (
             "login: {email: a, password_file: missing}, tls_config: {ca_file: missing}",
             ["api.login.password_file", "api.tls_config"],
@@ -295,13 +307,16 @@ def test_check_does_not_ask_for_a_refresh_token_that_is_still_to_come(configurat
 
 async def test_a_live_check_says_what_would_result(live, api):
     """`check --live` makes one request per query and prints records, groups and series."""
-    queries = "queries: [{name: all}, {name: few, labels: [llm_type], metrics: [api_calls, alerts]}]"
+    queries = (
+        "queries: [{name: all}, {name: few, labels: [llm_type], metrics: [api_calls, alerts]}]"
+    )
     code, out, err = await live(rest=queries)
     assert (code, err) == (0, "")
     valid, first, second = out.splitlines()
     assert valid.endswith("exporter.yml is a valid configuration")
     result = (
-        r"SUCCESS: query (\w+): (\d+) records, (\d+) groups \(0 folded into other\), (\d+) series, 0 records left out"
+        r"SUCCESS: query (\w+): (\d+) records, (\d+) groups \(0 folded into other\),"
+        r" (\d+) series, 0 records left out"
     )
     name, records, groups, series = re.match(result, first).groups()
     assert name == "all"
@@ -356,7 +371,9 @@ def refused(configuration, api, run):
     async def refused(*flags):
         login = f"{{email: {EMAIL}, password: canary}}"
         path = configuration(f"api: {{base_url: '{api.base_url}', login: {login}}}")
-        _, _, err = await anyio.to_thread.run_sync(run, "check", "--live", "--config.file", path, *flags)
+        _, _, err = await anyio.to_thread.run_sync(
+            run, "check", "--live", "--config.file", path, *flags
+        )
         return [line for line in err.splitlines() if not line.startswith("FAILED: ")]
 
     return refused
@@ -365,7 +382,10 @@ def refused(configuration, api, run):
 async def test_logs_are_logfmt(refused):
     """A log line is logfmt: when, how severe, where from, what."""
     (line,) = await refused()
-    assert re.match(r'ts=\S+Z level=warning logger=exporter\.poller msg="poll failed" .*reason=auth', line)
+    assert re.match(
+        r'ts=\S+Z level=warning logger=exporter\.polling\.poll msg="poll failed" .*reason=auth',
+        line,
+    )
 
 
 async def test_logs_are_json_on_request(refused):
@@ -377,7 +397,9 @@ async def test_logs_are_json_on_request(refused):
 
 async def test_log_flags_may_stand_before_the_command(configuration, api, run):
     """A flag means the same before and after `check`."""
-    path = configuration(f"api: {{base_url: '{api.base_url}', login: {{email: a, password: canary}}}}")
+    path = configuration(
+        f"api: {{base_url: '{api.base_url}', login: {{email: a, password: canary}}}}"
+    )
     arguments = ["--log.level=error", "--log.format=json", "check", "--live", "--config.file", path]
     code, _, err = await anyio.to_thread.run_sync(run, *arguments)
     assert code == 1
@@ -394,7 +416,9 @@ async def test_less_is_logged_on_request(refused):
 )
 def test_the_exit_code_is_that_of_the_process(start):
     """`python -m exporter` and the installed command end the process with the code of the command."""
-    process = subprocess.run([sys.executable, *start, "check"], capture_output=True, text=True, timeout=60, check=False)
+    process = subprocess.run(
+        [sys.executable, *start, "check"], capture_output=True, text=True, timeout=60, check=False
+    )
     assert process.returncode == 2
     assert process.stdout == ""
     assert "expected a way to sign in" in process.stderr

@@ -4,9 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
-import exporter.settings
+import exporter.config.sections
+from exporter.config.sections import Config
 from exporter.metrics import DAY_START, METRICS, OWN_METRICS
-from exporter.settings import Config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -39,9 +39,9 @@ def test_every_setting_is_listed():
     def keys(model, prefix: str = "") -> set[str]:
         found = set()
         for name, field in model.model_fields.items():
-            inner = re.findall(r"exporter\.settings\.(\w+)", str(field.annotation))
+            inner = re.findall(r"exporter\.config\.sections\.(\w+)", str(field.annotation))
             if inner and name != "filters":
-                found |= keys(getattr(exporter.settings, inner[0]), f"{prefix}{name}.")
+                found |= keys(getattr(exporter.config.sections, inner[0]), f"{prefix}{name}.")
             else:
                 found.add(prefix + name)
         return found

@@ -4,9 +4,9 @@ import asyncio
 
 from material import raw_record
 
-from exporter.groups import Grouping
-from exporter.records import parse_record
-from exporter.settings import Query
+from exporter.config.sections import Query
+from exporter.statistics.groups import Grouping
+from exporter.statistics.records import parse_record
 from exporter.steps import in_steps, let_go
 
 

@@ -1,0 +1,163 @@
+"""The shape of the configuration: frozen sections with every key, its default and its limits."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from exporter.config.types import (
+    Duration,
+    File,
+    FilterValues,
+    Problem,
+    Settings,
+    Size,
+    Whole,
+    distinct,
+    one_of,
+    seconds_or,
+    usable_address,
+    usable_proxy,
+)
+from exporter.metrics import DIMENSIONS, METRICS
+
+Label = Annotated[str, one_of(DIMENSIONS)]
+MetricName = Annotated[str, one_of(metric.short_name for metric in METRICS)]
+
+
+class Authorization(Settings):
+    """A fixed bearer token, given in place or, better, in a file that is read again for every request."""
+
+    credentials: SecretStr | None = None
+    credentials_file: File | None = None
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield where the token has not one source."""
+        if len({"credentials", "credentials_file"} & given.keys()) != 1:
+            yield (), "expected exactly one of credentials, credentials_file"
+
+
+class Login(Settings):
+    """E-mail and password for `POST /user/login`."""
+
+    email: Annotated[str, Field(min_length=1)]
+    password: SecretStr | None = None
+    password_file: File | None = None
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield where the password has not one source."""
+        if len({"password", "password_file"} & given.keys()) != 1:
+            yield (), "expected exactly one of password, password_file"
+
+
+class TlsConfig(Settings):
+    """TLS towards the API, as in Prometheus."""
+
+    ca_file: File | None = None
+    cert_file: File | None = None
+    key_file: File | None = None
+    insecure_skip_verify: bool = False
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield where a key has no certificate."""
+        if "key_file" in given and "cert_file" not in given:
+            yield ("key_file",), "expected cert_file beside it"
+
+
+class Api(Settings):
+    """Where the API is and how to reach and sign in to it."""
+
+    allow_plain_http: bool = False
+    base_url: Annotated[str, AfterValidator(usable_address)] = "https://backend.flashback.tech"
+    authorization: Authorization | None = None
+    login: Login | None = None
+    refresh_token_file: File | None = None
+    timeout: Annotated[Duration, Field(gt=0)] = 30.0
+    max_response_size: Size = 1 << 30
+    max_concurrent_requests: Annotated[Whole, Field(ge=1, le=100)] = 2
+    proxy_url: Annotated[SecretStr, AfterValidator(usable_proxy)] | None = None
+    tls_config: TlsConfig = TlsConfig()
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield where there is not exactly one way to sign in; a refresh token may stand beside a password."""
+        ways = {"authorization", "login", "refresh_token_file"} & given.keys()
+        if "authorization" in ways and len(ways) > 1:
+            yield (), "expected one way to sign in: authorization, or login and/or refresh_token_file"
+        if not ways:
+            yield (
+                (),
+                (
+                    "expected a way to sign in: authorization, login or refresh_token_file here, or FLASHBACK_EMAIL and"
+                    " FLASHBACK_PASSWORD, FLASHBACK_ACCESS_TOKEN or FLASHBACK_REFRESH_TOKEN_FILE in the environment"
+                ),
+            )
+
+
+class Poll(Settings):
+    """When to poll and how many days to ask for."""
+
+    interval: Annotated[Duration, Field(ge=1)] = 300.0
+    days: Annotated[Whole, Field(ge=1, le=7)] = 2
+    max_data_age: Annotated[Duration, Field(gt=0)] = 3600.0
+
+
+class Filters(Settings):
+    """Which records the API returns. It combines repo_id, ai_llm_id and repo_ai_api_key_id with OR."""
+
+    repo_id: FilterValues = ()
+    ai_llm_id: FilterValues = ()
+    repo_ai_api_key_id: FilterValues = ()
+    hosts: FilterValues = ()
+    llm_type: FilterValues = ()
+    llm_model: FilterValues = ()
+    user_uuid: FilterValues = ()
+    conversation_uuid: FilterValues = ()
+
+
+class Query(Settings):
+    """One question to the API and how its answer is shown."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.:/ -]+$")] = "default"
+    interval: Annotated[Duration, Field(ge=1)] | None = None
+    filters: Filters = Filters()
+    labels: Annotated[tuple[Label, ...], AfterValidator(distinct)] = tuple(
+        label for label in DIMENSIONS if label not in ("user_uuid", "conversation_uuid")
+    )
+    metrics: Annotated[tuple[MetricName, ...], AfterValidator(distinct), Field(min_length=1)] = tuple(
+        metric.short_name for metric in METRICS
+    )
+    max_groups: Annotated[Whole, Field(ge=1)] = 10_000
+
+
+class Config(Settings):
+    """The whole configuration."""
+
+    api: Api
+    poll: Poll = Poll()
+    queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield where names are not different, or data would be too old before the next poll."""
+        poll, queries = given.get("poll"), given.get("queries")
+        times = poll if isinstance(poll, Mapping) else {}
+        age = seconds_or(times.get("max_data_age"), 3600)
+        seen = set()
+        for index, query in enumerate(queries if isinstance(queries, list) else [{}]):
+            section = query if isinstance(query, Mapping) else {}
+            name = str(section.get("name", "default"))
+            if name in seen:
+                yield ("queries", index, "name"), "expected a different name for each"
+            seen.add(name)
+            own = section.get("interval")
+            if seconds_or(times.get("interval") if own is None else own, 300) >= age:
+                where = ("poll", "interval") if own is None else ("queries", index, "interval")
+                yield where, "expected an interval shorter than poll.max_data_age"
+
+    def interval(self, query: Query) -> float:
+        """Return the seconds between two polls of a query."""
+        return self.poll.interval if query.interval is None else query.interval

@@ -1,0 +1,58 @@
+"""`flashback-exporter demo`: the exporter against a simulator of its own, with no account and no network."""
+
+import argparse
+import asyncio
+
+from exporter.clock import SystemClock
+from exporter.config.sections import Config
+from exporter.daemon import Exporter
+from exporter.demo.company import Company
+from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
+from exporter.serve import run
+from exporter.web.app import create_app
+from exporter.web.server import addresses, bind, serving
+
+NOTICE = "This is a demo: the data is made up by a simulator on this machine. No account and no network are used."
+
+
+def demo_config(port: int) -> Config:
+    """Return the configuration of the demo, for a simulator on a port of loopback."""
+    return Config.model_validate(
+        {
+            "api": {"base_url": f"http://127.0.0.1:{port}", "login": {"email": EMAIL, "password": PASSWORD}},
+            "poll": {"interval": "15s"},
+            "queries": [
+                {"name": "default"},
+                {
+                    "name": "users",
+                    "interval": "30s",
+                    "filters": {"llm_type": ["openai", "anthropic"]},
+                    "labels": ["llm_type", "user_uuid"],
+                    "metrics": ["api_calls", "input_tokens", "output_tokens", "policy_violations"],
+                },
+            ],
+        }
+    )
+
+
+async def run_demo(options: argparse.Namespace) -> None:
+    """Serve the demo until the process is asked to end. Raises ListenError where the address is taken."""
+    clock = SystemClock()
+    sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
+    simulator = Simulator(Company(), clock)
+    api_sockets = bind(("127.0.0.1", 0))
+    api = serving(simulator.app)
+    api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
+    config = demo_config(api_sockets[0].getsockname()[1])
+    exporter = await Exporter.create(config, lambda: config, clock)
+    app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle, notice=NOTICE)
+
+    def greet(places: list[str]) -> None:
+        print(f"\n{NOTICE}\n")
+        for place in places:
+            print(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
+        print(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)\n\nCtrl-C ends it.\n", flush=True)
+
+    await run(exporter, app, sockets, greet)
+    api.should_exit = True
+    await api_task

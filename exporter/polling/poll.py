@@ -1,0 +1,136 @@
+"""One poll of one query: ask, read, add up; try again while that can help and there is time."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    wait_random_exponential,
+)
+
+from exporter.api.client import FlashbackClient
+from exporter.api.json_stream import ResponseReader
+from exporter.clock import Clock, iso_instant, midnight, utc_day
+from exporter.config.sections import Query
+from exporter.errors import PollError, Reason
+from exporter.metrics import FILTERS
+from exporter.statistics.groups import Grouping, Snapshot
+from exporter.statistics.records import RejectedRecordError, Rejection, parse_record
+from exporter.statistics.state import Outcome
+
+ATTEMPTS = 5
+_BACKOFF = wait_random_exponential(multiplier=1, max=30)
+_LOGGED_REJECTIONS = 3
+
+_log = structlog.get_logger(__name__)
+
+
+def parameters(query: Query, days: tuple[int, ...]) -> dict[str, str]:
+    """Return the query parameters for a window of days (newest first), as the API's reference has them."""
+    filters = query.filters.model_dump()
+    given = {FILTERS[name]: ",".join(values) for name, values in filters.items() if values}
+    if "llmType" in given:
+        given["llmType"] = given["llmType"].upper()
+    start, end = midnight(days[-1]), midnight(days[0] + 1) - 1
+    return {"startDate": iso_instant(start), "endDate": iso_instant(end, milliseconds=999), **given}
+
+
+def window(clock: Clock, days: int) -> tuple[int, ...]:
+    """Return so many UTC days, today first."""
+    today = utc_day(clock.time())
+    return tuple(today - offset for offset in range(days))
+
+
+@dataclass(frozen=True)
+class Poll:
+    """One poll of one query, to be run once, within so many `seconds`.
+
+    `previous` is the data shown so far: its groups keep their series until the day ends.
+    """
+
+    query: Query
+    days: int
+    seconds: float
+    client: FlashbackClient
+    clock: Clock
+    previous: Snapshot | None = None
+    attempts: int = ATTEMPTS
+
+    async def run(self) -> Outcome:
+        """Ask, read and add up, again where that may help, and return how it ended. Here every error ends."""
+        started = self.clock.monotonic()
+        rejected: Counter[Rejection] = Counter()
+        snapshot: Snapshot | None = None
+        reason, message = None, ""
+        try:
+            snapshot = await self._attempts(started + self.seconds)(self._attempt, started + self.seconds, rejected)
+        except PollError as error:
+            reason, message = error.reason, str(error)
+            _log.warning("poll failed", query=self.query.name, reason=reason.value, error=message)
+        except Exception:  # noqa: BLE001 - the poll's edge: whatever happens, the exporter goes on
+            reason, message = Reason.INVALID_RESPONSE, "internal error, see the log"
+            _log.exception("poll failed, which is a fault of the exporter", query=self.query.name)
+        now = self.clock.monotonic()
+        return Outcome(self.clock.time(), now, now - started, dict(rejected), snapshot, reason, message)
+
+    def _attempts(self, deadline: float) -> AsyncRetrying:
+        def enough(state: RetryCallState) -> bool:
+            return state.attempt_number >= self.attempts or self.clock.monotonic() + state.upcoming_sleep >= deadline
+
+        def log(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            _log.info("trying again", query=self.query.name, after=f"{state.upcoming_sleep:.1f}s", error=str(error))
+
+        return AsyncRetrying(
+            sleep=self.clock.sleep,
+            stop=enough,
+            wait=lambda state: max(_BACKOFF(state), self.client.wait),
+            retry=retry_if_exception(lambda error: isinstance(error, PollError) and error.retryable),
+            before_sleep=log,
+            reraise=True,
+        )
+
+    async def _attempt(self, deadline: float, rejected: Counter[Rejection]) -> Snapshot:
+        rejected.clear()
+        days = window(self.clock, self.days)
+        grouping = Grouping(self.query, days)
+        try:
+            await self._read(grouping, parameters(self.query, days), deadline, rejected)
+            snapshot = await grouping.snapshot(self.previous)
+        finally:
+            await grouping.discard()
+        if rejected:
+            counts = {reason.value: count for reason, count in rejected.items()}
+            _log.warning("records left out", query=self.query.name, **counts)
+            if not snapshot.records:
+                raise PollError(Reason.INVALID_RESPONSE, f"none of the {rejected.total()} records is valid")
+        return snapshot
+
+    async def _read(
+        self, grouping: Grouping, asked: dict[str, str], deadline: float, rejected: Counter[Rejection]
+    ) -> None:
+        reader = ResponseReader()
+        try:
+            async with self.client.daily_statistics(asked, deadline) as body:
+                async for piece in body:
+                    self._add(reader.feed(piece), grouping, rejected)
+                self._add(reader.close(), grouping, rejected)
+        except PollError as error:
+            said = self.client.quotable(reader.message)
+            if error.reason is Reason.INVALID_RESPONSE and said:
+                raise PollError(error.reason, f"{error}: {said}") from None
+            raise
+
+    def _add(self, raw_records: list[Any], grouping: Grouping, rejected: Counter[Rejection]) -> None:
+        for raw in raw_records:
+            try:
+                grouping.add(parse_record(raw, grouping.window))
+            except RejectedRecordError as rejection:
+                rejected[rejection.reason] += 1
+                if rejected.total() <= _LOGGED_REJECTIONS:
+                    reason, field = rejection.reason.value, rejection.field
+                    _log.warning("record left out", query=self.query.name, reason=reason, field=field)

@@ -1,0 +1,60 @@
+"""Runs an exporter with its web server until the process is asked to end."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+from starlette.types import ASGIApp
+
+from exporter.daemon import Exporter
+from exporter.errors import ConfigError
+from exporter.web.server import addresses, bound, serving
+
+_LAST_RESORT = 4.5  # seconds after which the process ends even if a thread still hangs in a DNS look-up
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(
+    exporter: Exporter,
+    app: ASGIApp,
+    sockets: Sequence[socket.socket],
+    greet: Callable[[list[str]], None],
+) -> None:
+    """Serve and poll until SIGTERM or SIGINT; SIGHUP reloads. `greet` is called with the addresses once all is up."""
+    loop = asyncio.get_running_loop()
+    server = serving(app)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def end(number: int) -> None:
+        if not server.should_exit:
+            _log.info("ending", signal=signal.Signals(number).name)
+            server.should_exit = True
+            last_resort = threading.Timer(_LAST_RESORT, os._exit, args=[0])
+            last_resort.daemon = True
+            last_resort.start()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(exporter), name="reload")
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    serve = asyncio.create_task(server.serve(sockets=list(sockets)), name="web server")
+    exporter.start()
+    _log.info("serving", addresses=bound(sockets))
+    greet(addresses(sockets))
+    await serve
+    await exporter.stop()
+
+
+async def _reload(exporter: Exporter) -> None:
+    with suppress(ConfigError):  # it was logged, and the metric shows it
+        await exporter.reload()

@@ -1,0 +1,173 @@
+"""What is served at a moment: data swapped in whole, midnight, age, failures."""
+
+import asyncio
+
+import pytest
+from clocks import FakeClock
+from material import DAY, at_once, raw_record, text
+
+from exporter.config.sections import Query
+from exporter.errors import Reason
+from exporter.output.publication import Publication
+from exporter.statistics.groups import Grouping
+from exporter.statistics.records import Rejection, parse_record
+from exporter.statistics.state import Outcome, QueryState
+
+SOURCE = "the question"
+CALLS = "flashback_ai_daily_api_calls"
+
+
+def state(name: str = "default", source: object = SOURCE) -> QueryState:
+    query = Query(name=name, labels=("repo_id",), metrics=("api_calls",))
+    return QueryState(query, source, interval=300, max_data_age=3600)
+
+
+def good(clock: FakeClock, *records: dict[str, object], query: Query | None = None) -> Outcome:
+    """Return the outcome of a poll that has just found these records."""
+    today = int(clock.time() // 86_400)
+    grouping = Grouping(query or state().query, (today, today - 1))
+    for record in records:
+        grouping.add(parse_record(record, grouping.window))
+    return Outcome(clock.time(), clock.monotonic(), 1.5, {}, at_once(grouping.snapshot()))
+
+
+def bad(clock: FakeClock, **rejected: int) -> Outcome:
+    counts = {Rejection(reason): count for reason, count in rejected.items()}
+    return Outcome(clock.time(), clock.monotonic(), 2.5, counts, None, Reason.TIMEOUT, "too slow")
+
+
+@pytest.fixture
+async def publication(clock) -> Publication:
+    return await Publication.empty(clock, {"default": state()})
+
+
+def lines(publication_view) -> list[str]:
+    """Return the sample lines of the calls, as far as they differ."""
+    return [
+        line.removeprefix(CALLS + '{query="').replace('",repo_id="x"}', "").replace('",day="', " ")
+        for line in text(publication_view.exposition.plain).splitlines()
+        if line.startswith(CALLS)
+    ]
+
+
+async def test_before_any_poll_there_is_no_data(publication):
+    """Nothing is made up: no series, and the query is not up."""
+    view = await publication.current()
+    assert lines(view) == []
+    assert not view.states["default"].up(0)
+    assert view.series("default") == 0
+
+
+async def test_a_good_poll_is_served_until_the_next(publication, clock):
+    """A snapshot replaces the one before as a whole."""
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
+    assert lines(await publication.current()) == ["default today 1", "default yesterday 0"]
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=2)))
+    view = await publication.current()
+    assert lines(view) == ["default today 2", "default yesterday 0"]
+    assert view.series("default") == 4
+    assert view.states["default"].up(clock.monotonic())
+
+
+async def test_a_failed_poll_leaves_the_data_alone(publication, clock):
+    """The last good data is served, the query is down, the failure is counted, and nothing is rendered again."""
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
+    before = publication.view.exposition
+    await publication.add("default", SOURCE, bad(clock, negative=2))
+    view = await publication.current()
+    assert view.exposition is before
+    shown = view.states["default"]
+    assert not shown.up(clock.monotonic())
+    assert (shown.polls, shown.failures[Reason.TIMEOUT], shown.rejected[Rejection.NEGATIVE]) == (2, 1, 2)
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
+    assert publication.view.states["default"].up(clock.monotonic())
+
+
+async def test_data_that_is_too_old_disappears(publication, clock):
+    """Once the data is older than max_data_age its series are gone, at the very next scrape, until a good poll."""
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
+    clock.move(3600)
+    assert len(lines(await publication.current())) == 2
+    clock.move(1)
+    view = await publication.current()
+    assert lines(view) == []
+    assert text(view.exposition.plain) == ""
+    assert view.series("default") == 0
+    assert not view.states["default"].up(clock.monotonic())
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
+    assert len(lines(await publication.current())) == 2
+
+
+@pytest.mark.parametrize("step", [-7200, 7200])
+async def test_the_age_of_data_is_not_that_of_the_wall_clock(publication, clock, step):
+    """A wall clock that is set makes no data older or younger."""
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
+    clock.wall += step
+    assert len(lines(await publication.current())) == 2
+    clock.elapsed += 3601
+    assert lines(await publication.current()) == []
+
+
+async def test_at_midnight_today_becomes_yesterday_at_once(publication, clock):
+    """The first scrape of a day shows what was held as yesterday's, and a new day at 0."""
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=5)))
+    clock.wall = (DAY + 1) * 86_400 - 0.001
+    assert lines(await publication.current()) == ["default today 5", "default yesterday 0"]
+    clock.wall = (DAY + 1) * 86_400
+    assert lines(await publication.current()) == ["default today 0", "default yesterday 5"]
+
+
+async def test_midnight_during_a_poll(publication, clock):
+    """A poll that began before midnight and ends after it is shown with the days as they are then."""
+    outcome = good(clock, raw_record(apiCalls=5))
+    clock.wall = (DAY + 1) * 86_400 + 3
+    await publication.add("default", SOURCE, outcome)
+    assert lines(publication.view) == ["default today 0", "default yesterday 5"]
+
+
+async def test_many_scrapes_at_midnight_render_once(publication, clock):
+    """Scrapes that come while the new day is being rendered wait for that and get the same."""
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=5)))
+    clock.wall = (DAY + 1) * 86_400
+    views = await asyncio.gather(*(publication.current() for _ in range(20)))
+    assert len({id(view) for view in views}) == 1
+
+
+async def test_scrapes_go_on_while_data_is_rendered(publication, clock):
+    """Until the new bytes are finished, the old ones are served without waiting."""
+    await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
+    before = publication.view
+    rendering = asyncio.create_task(publication.add("default", SOURCE, good(clock, raw_record(apiCalls=2))))
+    await asyncio.sleep(0)
+    assert await publication.current() is before
+    await rendering
+    assert lines(await publication.current())[0] == "default today 2"
+
+
+async def test_queries_do_not_disturb_one_another(clock):
+    """A poll of one query renders that one alone; the other's data and age are its own."""
+    publication = await Publication.empty(clock, {"a": state("a"), "b": state("b")})
+    await publication.add("a", SOURCE, good(clock, raw_record(apiCalls=1)))
+    rendered = publication.view.shown["a"][1]
+    clock.move(3000)
+    await publication.add("b", SOURCE, good(clock, raw_record(apiCalls=2)))
+    assert publication.view.shown["a"][1] is rendered
+    assert lines(publication.view) == ["a today 1", "a yesterday 0", "b today 2", "b yesterday 0"]
+    clock.move(3000)
+    assert lines(await publication.current()) == ["b today 2", "b yesterday 0"]
+
+
+async def test_the_end_of_a_poll_for_another_question_is_ignored(publication, clock):
+    """A reload may put another question in a query's place while the old one is being polled."""
+    await publication.add("default", "the question before the reload", good(clock, raw_record(apiCalls=9)))
+    await publication.add("gone", SOURCE, good(clock, raw_record(apiCalls=9)))
+    assert lines(publication.view) == []
+    assert publication.view.states["default"].polls == 0
+
+
+async def test_polls_that_were_skipped_are_counted(publication):
+    """A skipped poll changes nothing but its counter, also for a query that a reload has removed."""
+    await publication.skip("default")
+    await publication.skip("gone")
+    assert publication.view.states["default"].skipped == 1
+    assert publication.view.states.keys() == {"default"}

@@ -1,0 +1,231 @@
+"""When queries are polled: on their timers, at midnight, when the clock was set, and never twice at once."""
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from clocks import HandClock
+from loopback import PATIENCE, Gate, configuration, served
+from structlog.testing import capture_logs
+
+from exporter.clock import SECONDS_A_DAY
+from exporter.daemon import Exporter
+from exporter.demo.company import Company
+from exporter.demo.simulator import Fault, Simulator
+
+NOON = 1_704_110_400.0  # 2024-01-01 12:00 UTC
+TWO = [{"name": "one", "labels": []}, {"name": "two", "labels": [], "filters": {"llm_type": ["openai"]}}]
+
+
+@pytest.fixture
+def clock():
+    """Return a clock that moves by hand alone, also for those who sleep."""
+    return HandClock(NOON)
+
+
+@pytest.fixture
+async def gate(clock):
+    """Serve a simulator behind a gate."""
+    simulator = Simulator(Company(), clock)
+    gate = Gate(simulator.app)
+    async with served(gate) as (_, gate.url):
+        gate.simulator = simulator
+        yield gate
+        gate.open()
+
+
+@asynccontextmanager
+async def polling(gate, clock, queries=TWO, **sections):
+    """Run an exporter, without a web server, on queries."""
+    config = configuration(gate.url, queries=queries, **sections)
+    exporter = await Exporter.create(config, lambda: config, clock)
+    exporter.start()
+    try:
+        yield exporter
+    finally:
+        await exporter.stop()
+
+
+async def until(condition):
+    """Let everything go on until a condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0)
+
+
+async def finished(exporter, polls, *names):
+    """Wait until queries have been polled so many times and rest."""
+    states = exporter.view.states
+    await until(
+        lambda: all(
+            exporter.view.states[name].polls == polls and not exporter.scheduler.polling(name)
+            for name in names or states
+        )
+    )
+
+
+def days(arrival):
+    """Return the first and last day that a request asks for."""
+    return arrival["startDate"][:10], arrival["endDate"][:10]
+
+
+async def test_every_query_is_polled_at_once(gate, clock):
+    """A start does not wait for the first interval to pass."""
+    async with polling(gate, clock) as exporter:
+        await finished(exporter, 1)
+        assert exporter.waiting_for == []
+        assert all(295 < exporter.scheduler.seconds_to_next_poll(query["name"]) <= 300 for query in TWO)
+
+
+async def test_a_poll_that_would_overlap_is_skipped_and_counted(gate, clock):
+    """While a query is still being polled when it is due again, that poll is left out and counted."""
+    clock.wall = NOON + SECONDS_A_DAY / 2 - 0.25  # midnight brings a second poll, should the first one give up in time
+    gate.close()
+    async with polling(gate, clock, [{"name": "slow", "interval": "1s", "labels": []}]) as exporter:
+        await gate.arrival()
+        await clock.asleep()
+        clock.move(0.25)
+        await until(lambda: exporter.view.states["slow"].skipped)
+        assert exporter.scheduler.polling("slow")
+
+
+async def test_polls_of_a_query_never_overlap(gate, clock):
+    """However often a query is asked for while its poll hangs, no second request of it goes out."""
+    gate.close()
+    async with polling(gate, clock, TWO[:1]) as exporter:
+        await gate.arrival()
+        for jump in (3600, -3600, 7200, -7200):
+            await clock.asleep()
+            clock.wall += jump
+            clock.move(1)
+        await clock.asleep()
+        assert gate.arrivals.empty()
+        gate.open()
+        await finished(exporter, 1)
+    assert gate.most_inside == 1
+
+
+async def test_midnight_brings_a_poll_of_every_query(gate, clock):
+    """At 00:00 UTC today becomes yesterday from data already held, and every query is polled for the new day."""
+    clock.wall = NOON + SECONDS_A_DAY / 2 - 0.25
+    async with polling(gate, clock) as exporter:
+        await finished(exporter, 1)
+        before = [days(await gate.arrival()) for _ in TWO]
+        gate.close()
+        await clock.asleep()
+        assert clock.sleeps[-1] == 0.25
+        clock.move(0.25)
+        after = [days(await gate.arrival()) for _ in TWO]
+        held = b"".join((await exporter.current()).exposition.plain).decode()
+        gate.open()
+        await finished(exporter, 2)
+    assert before == [("2023-12-31", "2024-01-01")] * 2
+    assert after == [("2024-01-01", "2024-01-02")] * 2
+    calls = {line.split()[0]: float(line.split()[1]) for line in held.splitlines() if not line.startswith("#")}
+    assert calls['flashback_ai_daily_api_calls{query="one",day="today"}'] == 0
+    assert calls['flashback_ai_daily_api_calls{query="one",day="yesterday"}'] > 0
+    assert calls['flashback_ai_daily_start_timestamp_seconds{query="one",day="today"}'] == NOON + SECONDS_A_DAY / 2
+
+
+async def test_midnight_during_a_poll_brings_another_one_right_after_it(gate, clock):
+    """A poll that asked for yesterday's window is followed at once by one for today's, without overlapping it."""
+    clock.wall = NOON + SECONDS_A_DAY / 2 - 0.25
+    gate.close()
+    async with polling(gate, clock, TWO[:1]) as exporter:
+        before = days(await gate.arrival())
+        await clock.asleep()
+        clock.move(0.25)
+        await clock.asleep()
+        assert gate.arrivals.empty()
+        gate.let_one_pass()
+        after = days(await gate.arrival())
+        gate.open()
+        await finished(exporter, 2)
+        assert gate.arrivals.empty()
+    assert (before, after) == (("2023-12-31", "2024-01-01"), ("2024-01-01", "2024-01-02"))
+    assert gate.most_inside == 1
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600], ids=["back", "forth"])
+async def test_a_clock_that_was_set_brings_a_poll_of_every_query(gate, clock, jump):
+    """When the wall clock was set by an hour, no query waits for an hour or more: all are polled at once."""
+    async with polling(gate, clock) as exporter:
+        await finished(exporter, 1)
+        await clock.asleep()
+        clock.wall += jump
+        clock.move(1)
+        await finished(exporter, 2)
+        await clock.asleep()
+        assert exporter.scheduler.alive
+
+
+async def test_a_machine_that_slept_polls_when_it_wakes(gate, clock):
+    """After hours of suspension, which both clocks count, every query is polled at once."""
+    async with polling(gate, clock) as exporter:
+        await finished(exporter, 1)
+        await clock.asleep()
+        clock.move(4 * 3600)
+        await finished(exporter, 2)
+
+
+async def test_time_that_passes_as_usual_brings_no_extra_poll(gate, clock):
+    """Seconds that pass one by one, a little late each, are no reason to poll before the timer says so."""
+    async with polling(gate, clock) as exporter:
+        await finished(exporter, 1)
+        for _ in range(100):
+            await clock.asleep()
+            clock.move(1.5)
+        await clock.asleep()
+        async with httpx.AsyncClient(base_url=gate.url) as client:
+            for _ in range(20):  # time enough for a request of a poll to arrive
+                await client.get("/nothing")
+        assert not any(exporter.scheduler.polling(query["name"]) for query in TWO)
+        assert gate.arrivals.qsize() == 2
+
+
+async def test_a_query_that_fails_does_not_disturb_another(gate, clock):
+    """Each query has its own timer, counters and data."""
+    gate.simulator.misbehave(Fault(status=404))
+    async with polling(gate, clock) as exporter:
+        await finished(exporter, 1)
+        states = exporter.view.states.values()
+        assert sorted(state.up(clock.monotonic()) for state in states) == [False, True]
+
+
+async def test_all_end_before_a_stop_returns(gate, clock):
+    """A stop cancels the polls under way, waits for their end, and leaves no task and no connection behind."""
+    gate.close()
+    before = asyncio.all_tasks()
+    async with polling(gate, clock) as exporter:
+        await gate.arrival()
+        await gate.arrival()
+        await clock.asleep()
+        mine = {task for task in asyncio.all_tasks() - before if "uvicorn" not in repr(task)}
+        await exporter.stop()
+        left = [task for task in mine if not task.done()]
+        assert not any(exporter.scheduler.polling(query["name"]) for query in TWO)
+        assert left == []
+        assert not exporter.scheduler.alive
+
+
+@pytest.mark.parametrize("moment", ["asking", "backing off", "resting"])
+async def test_a_stop_is_quiet(gate, clock, caplog, moment):
+    """Whatever the polls are doing when the process ends, it is no reason for a line above info in the log."""
+    if moment == "asking":
+        gate.close()
+    if moment == "backing off":
+        gate.simulator.misbehave(Fault(status=503), Fault(status=503))
+    with capture_logs() as own_logs:
+        async with polling(gate, clock) as exporter:
+            await gate.arrival()
+            await gate.arrival()
+            await clock.asleep(3 if moment == "backing off" else 1)
+            if moment == "resting":
+                await finished(exporter, 1)
+        gate.open()
+        await until(lambda: not any(exporter.scheduler.polling(query["name"]) for query in TWO))
+    assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
+    assert [entry for entry in own_logs if entry["log_level"] not in ("debug", "info")] == []
+    assert all(state.failures[reason] == 0 for state in exporter.view.states.values() for reason in state.failures)

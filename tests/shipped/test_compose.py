@@ -1,0 +1,139 @@
+"""compose.yaml, as far as it can be checked without Docker: what it mounts, publishes, pins, waits for and asks."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import programs
+import pytest
+import yaml
+from programs import PATIENCE, tool
+
+from exporter.cli import main
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "compose.yaml").read_text()
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES = COMPOSE["services"]
+IMAGES = {name: service["image"] for name, service in SERVICES.items() if "image" in service}
+DEFAULTS = {"FLASHBACK_COMMAND": "demo", "GRAFANA_PASSWORD": "admin"}
+
+
+def mounts():
+    """Yield service, source, target and mode of every volume."""
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", []):
+            source, target, *mode = volume.split(":")
+            yield name, source, target, mode
+
+
+def inside(service, path):
+    """Return where a path in a container is in the repository."""
+    for name, source, target, _ in mounts():
+        if name == service and source.startswith("./") and path.startswith(f"{target}/"):
+            return ROOT / source / path.removeprefix(f"{target}/")
+    raise AssertionError(f"{service} does not mount {path}")
+
+
+def options(service):
+    """Return the flags of a service."""
+    return dict(flag.removeprefix("--").split("=", 1) for flag in SERVICES[service]["command"])
+
+
+def test_what_is_mounted_exists():
+    """Folders of the repository are there and mounted read-only; every other volume is named and declared."""
+    folders = [(source, mode) for _, source, _, mode in mounts() if source.startswith("./")]
+    assert folders
+    for source, mode in folders:
+        assert (ROOT / source).is_dir()
+        assert mode == ["ro"]
+    named = [source for _, source, _, _ in mounts() if not source.startswith("./")]
+    assert sorted(named) == sorted(COMPOSE["volumes"])
+
+
+def test_images_are_pinned():
+    """Each service but the exporter, which is built here, uses an image with a full version."""
+    assert SERVICES.keys() - IMAGES.keys() == {"exporter"}
+    assert SERVICES["exporter"]["build"] == "."
+    for image in IMAGES.values():
+        assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", image)
+
+
+def test_only_this_machine_reaches_the_ports():
+    """Every published port is one of loopback, the same inside and outside."""
+    published = [port for service in SERVICES.values() for port in service["ports"]]
+    assert len(published) == len(SERVICES)
+    for port in published:
+        assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port)
+    assert not any("network_mode" in service for service in SERVICES.values())
+
+
+def test_every_service_is_checked_and_comes_back():
+    """Each has a health check by a command without a shell, and a restart policy; who waits, waits for healthy ones."""
+    for service in SERVICES.values():
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"][0] == "CMD"
+        for name, dependency in service.get("depends_on", {}).items():
+            assert name in SERVICES
+            assert dependency == {"condition": "service_healthy"}
+
+
+def test_configuration_files_are_where_the_flags_say():
+    """The files that flags and settings name are in the folders that are mounted."""
+    for service in ("prometheus", "alertmanager"):
+        assert inside(service, options(service)["config.file"]).is_file()
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert json.loads(inside("grafana", home).read_text())["uid"] == "flashback-overview"
+
+
+def test_services_know_one_another():
+    """Prometheus scrapes the exporter and sends to Alertmanager by the names and ports of the services."""
+    config = yaml.safe_load(inside("prometheus", options("prometheus")["config.file"]).read_text())
+    targets = [config["scrape_configs"][0], config["alerting"]["alertmanagers"][0]]
+    assert [target["static_configs"][0]["targets"] for target in targets] == [["exporter:9877"], ["alertmanager:9093"]]
+    for name, port in (("exporter", 9877), ("alertmanager", 9093), ("prometheus", 9090), ("grafana", 3000)):
+        assert SERVICES[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
+        assert f"http://127.0.0.1:{port}/" in f"{SERVICES[name]['healthcheck']['test'][-1]}/"
+
+
+def test_environment_is_described():
+    """.env.example names the variables that compose.yaml uses and no others; without it the demo runs."""
+    interpolated = dict(re.findall(r"\$\{(\w+):?-(\w*)\}", TEXT))
+    assert interpolated == DEFAULTS
+    assert len(re.findall(r"\$", TEXT)) == len(interpolated)
+    described = re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert sorted(described) == sorted([*interpolated, *SERVICES["exporter"]["environment"]])
+    assert "FLASHBACK_COMMAND=\n" in (ROOT / ".env.example").read_text()
+
+
+def test_exporter_takes_the_environment(monkeypatch, capsys):
+    """With the account of .env.example and a password, the exporter's configuration is complete."""
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name in SERVICES["exporter"]["environment"]:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLASHBACK_PASSWORD", "made up")
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "SUCCESS: the environment is a valid configuration\n"
+
+
+def checked(service, port, url):
+    """Run the health check of a service against an address, and return whether it is content."""
+    command = [part.replace(f"http://127.0.0.1:{port}", url) for part in SERVICES[service]["healthcheck"]["test"][1:]]
+    return (
+        subprocess.run([tool(command[0]), *command[1:]], capture_output=True, timeout=PATIENCE, check=False).returncode
+        == 0
+    )
+
+
+@pytest.mark.parametrize(("service", "port"), [("prometheus", 9090), ("alertmanager", 9093)])
+def test_health_checks_tell_healthy_from_gone(service, port, tmp_path):
+    """The check is content while the real server runs, and not when it has gone."""
+    start = {"prometheus": programs.prometheus, "alertmanager": programs.alertmanager}[service]
+    silent = tmp_path / "alertmanager.yml"
+    silent.write_text("{route: {receiver: nobody}, receivers: [{name: nobody}]}")
+    config = {"prometheus": "{}", "alertmanager": silent}[service]
+    with start(tmp_path, config) as running:
+        assert checked(service, port, running.url)
+    assert not checked(service, port, running.url)

@@ -1,0 +1,282 @@
+"""From the API to the chat: simulator, exporter, Prometheus and Alertmanager as shipped, and a chat that listens.
+
+Rules, template, routes, inhibitions and receivers are the shipped ones. So that nobody waits for minutes, copies of
+the files differ in this and in nothing else: Prometheus scrapes and evaluates every second, alerts that wait (`for:`)
+wait a second, Alertmanager's groups wait a second, and addresses are those of the test. What is new is measured against
+fifteen minutes ago: that past is loaded as blocks, a copy of what Prometheus knows before the violations.
+"""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import programs
+import pytest
+import yaml
+from material import raw_record
+from programs import PATIENCE, get, process, tool
+
+from exporter.clock import SystemClock, midnight, utc_day
+from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
+from exporter.web.server import addresses, bind, serving
+
+CONFIG = Path(__file__).parents[2] / "config"
+LINKS = "<Runbook> · <Dashboard> · <Silence>\n"
+
+
+class Ledger:
+    """Stands in for the simulator's company: two repositories with the same calls every day, and what is entered."""
+
+    def __init__(self):
+        self._entered = {}
+
+    def violations(self, repository, severity, number):
+        """Enter violations of today."""
+        today = utc_day(time.time())
+        self._entered[repository, today] = {"policyViolations": number, f"numSeverity{severity}": number}
+
+    def records(self, day, now):
+        """Yield the records of a day, as a company does."""
+        for name in ("checkout", "search"):
+            names = {"repoId": name, "repoAiApiKeyId": f"{name}-key", "llmType": "openai", "llmModel": "gpt-4o"}
+            yield raw_record(timestamp=midnight(day), apiCalls=10_000, **names, **self._entered.get((name, day), {}))
+
+
+class Api:
+    """A simulator in a thread of its own."""
+
+    def __init__(self, company):
+        sockets = bind(("127.0.0.1", 0))
+        self.url = f"http://{addresses(sockets)[0]}"
+        self._server = serving(Simulator(company, SystemClock()).app)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve(sockets=sockets)))
+        self._thread.start()
+
+    def stop(self):
+        """Stop answering; from now on connections are refused."""
+        self._server.should_exit = True
+        self._thread.join()
+
+
+class Chat(ThreadingHTTPServer):
+    """Takes messages as Slack's webhooks do; each receiver posts to a path of its own."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Post)
+        self.messages = []
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def take(self, path, message):
+        """Keep a message."""
+        with self._news:
+            self.messages.append((path.removeprefix("/"), message))
+            self._news.notify_all()
+
+    def wait_for(self, number):
+        """Wait until so many messages have come."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.messages) >= number, PATIENCE), self.messages
+
+    def stop(self):
+        """Stop listening."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class _Post(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.server.take(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def stopping(service):
+    """Hand out a service and stop it in the end."""
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+@contextmanager
+def exporter(folder, api_url):
+    """Run the exporter against an API, polling every two seconds; hand out its address."""
+    config = {
+        "api": {"base_url": api_url, "login": {"email": EMAIL, "password": PASSWORD}},
+        "poll": {"interval": "2s"},
+    }
+    (folder / "exporter.yml").write_text(json.dumps(config))  # JSON is YAML
+    command = [sys.executable, "-m", "exporter", f"--config.file={folder}/exporter.yml"]
+    with process(*command, "--web.listen-address=127.0.0.1:0", ready=r"msg=serving .*(127\.0\.0\.1:\d+)") as (
+        run,
+        match,
+    ):
+        run.eventually(lambda: get(f"http://{match[1]}/-/ready"))
+        yield match[1]
+
+
+def copied(source, target, *changes):
+    """Copy a shipped file with some patterns replaced, each of which must be there."""
+    text = source.read_text()
+    for pattern, replacement in changes:
+        text, number = re.subn(pattern, replacement, text)
+        assert number, f"{source} has no {pattern}"
+    target.write_text(text)
+
+
+def prometheus_config(folder, address, *alertmanagers):
+    """Return the shipped prometheus.yml for an exporter at this address and every second, with the rules beside it."""
+    copied(CONFIG / "prometheus" / "flashback.rules.yml", folder / "flashback.rules.yml", (r"\bfor: \w+", "for: 1s"))
+    config = yaml.safe_load((CONFIG / "prometheus" / "prometheus.yml").read_text())
+    config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    (exporters,) = config["scrape_configs"][0]["static_configs"]
+    exporters |= {"targets": [address], "labels": {"instance": exporters["targets"][0]}}
+    config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": alertmanagers}]
+    return json.dumps(config)  # JSON is YAML
+
+
+def load_history(folder, prometheus):
+    """Write what Prometheus knows as blocks that say it has been so for half an hour, up to a minute ago."""
+    now = int(time.time())
+    series = prometheus.query('{__name__=~".*flashback.+|up"}')
+    lines = []
+    for labels, value in series:
+        pairs = ",".join(f"{name}={json.dumps(text)}" for name, text in labels.items() if name != "__name__")
+        lines += [f"{labels['__name__']}{{{pairs}}} {value!r} {at}\n" for at in range(now - 1800, now - 59, 30)]
+    (folder / "history.om").write_text("".join(lines) + "# EOF\n")
+    command = [tool("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "history.om", folder / "data"]
+    subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE)
+
+
+@dataclass
+class Stack:
+    """All of it, running."""
+
+    ledger: Ledger
+    api: Api
+    prometheus: programs.Prometheus
+    alertmanager: programs.Alertmanager
+    chat: Chat
+
+    def go_on(self):
+        """Wait until the rules have been evaluated, and Alertmanager has looked for news in its groups, a few times."""
+        enough = [
+            grown(self.prometheus, "prometheus_rule_group_iterations_total", 12),
+            grown(self.alertmanager, "alertmanager_nflog_queries_total", 8),
+        ]
+        self.prometheus.eventually(lambda: all(counter() for counter in enough) or None)
+
+    def receivers(self):
+        """Return which receivers have got messages, each as often as it has."""
+        return sorted(receiver for receiver, _ in self.chat.messages)
+
+
+def grown(program, counter, much):
+    """Return a function that says whether a counter of a program has grown so much since."""
+
+    def count():
+        found = re.findall(rf"^{counter}(?:{{.*}})? (\S+)$", get(f"{program.url}/metrics").decode(), re.MULTILINE)
+        return sum(map(float, found))
+
+    wanted = count() + much
+    return lambda: count() >= wanted
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """Start everything in its order, with half an hour of history."""
+    first = tmp_path / "first"
+    first.mkdir()
+    webhooks = tmp_path / "webhooks"
+    webhooks.mkdir()
+    ledger = Ledger()
+    with stopping(Api(ledger)) as api, exporter(tmp_path, api.url) as address, stopping(Chat()) as chat:
+        with programs.prometheus(first, prometheus_config(first, address)) as before:
+            before.eventually(lambda: before.query("count_over_time(query:flashback_data:fresh[1m]) > 1"))
+            load_history(tmp_path, before)
+        for receiver in yaml.safe_load((CONFIG / "alertmanager" / "alertmanager.yml").read_text())["receivers"]:
+            (webhooks / receiver["name"]).write_text(f"http://127.0.0.1:{chat.server_port}/{receiver['name']}\n")
+        copied(
+            CONFIG / "alertmanager" / "alertmanager.yml",
+            tmp_path / "alertmanager.yml",
+            (r"/etc/alertmanager/webhooks", str(webhooks)),
+            (r"templates/(?=flashback)", f"{CONFIG}/alertmanager/templates/"),
+            (r"group_wait: [1-9]\w+", "group_wait: 1s"),
+            (r"group_interval: \w+", "group_interval: 1s"),
+        )
+        with (
+            programs.alertmanager(tmp_path, tmp_path / "alertmanager.yml") as alertmanager,
+            programs.prometheus(
+                tmp_path, prometheus_config(tmp_path, address, alertmanager.url.removeprefix("http://"))
+            ) as prometheus,
+        ):
+            prometheus.eventually(lambda: prometheus.query("time() - timestamp(flashback_up) < 10"))
+            yield Stack(ledger, api, prometheus, alertmanager, chat)
+
+
+def read(message):
+    """Return title, colour and text of a message as a reader sees them, with links as <text>."""
+    (attachment,) = message["attachments"]
+    return attachment["title"], attachment.get("color"), re.sub(r"<http[^|>]*\|(\w+)>", r"<\1>", attachment["text"])
+
+
+def test_from_the_api_to_the_chat(stack):
+    """Violations arrive at their receivers, rendered, once; a stopped API brings a health alert and no policy alert."""
+    stack.prometheus.eventually(lambda: stack.prometheus.query("query:flashback_policy_violations:new15m == 0"))
+    assert stack.prometheus.query("ALERTS") is None
+
+    stack.ledger.violations("checkout", "Low", 12)
+    stack.ledger.violations("search", "High", 3)
+    stack.chat.wait_for(2)
+    stack.go_on()
+    assert stack.receivers() == ["flashback-policy", "flashback-policy-high"]
+    messages = dict(stack.chat.messages)
+    assert read(messages["flashback-policy"]) == (
+        "WARNING: New policy violations in checkout: 12",
+        "warning",
+        (
+            "New policy violations in the last 15 minutes: 12; query default, repository checkout, key checkout-key,"
+            f" provider openai, model gpt-4o. {LINKS}"
+        ),
+    )
+    assert read(messages["flashback-policy-high"]) == (
+        "CRITICAL: New policy violations of high severity in search: 3",
+        "danger",
+        (
+            "New policy violations of high severity in the last 15 minutes: 3; query default, repository search, key"
+            f" search-key, provider openai, model gpt-4o. {LINKS}"
+        ),
+    )
+    alerts = {(one["labels"]["alertname"], one["labels"]["repo_id"]): one for one in stack.alertmanager.api("alerts")}
+    assert {name: one["status"]["state"] for name, one in alerts.items()} == {
+        ("FlashbackPolicyViolation", "checkout"): "active",
+        ("FlashbackPolicyViolation", "search"): "suppressed",
+        ("FlashbackHighSeverityViolation", "search"): "active",
+    }
+
+    stack.api.stop()
+    stack.chat.wait_for(3)
+    stack.go_on()
+    assert stack.receivers() == ["flashback-exporter", "flashback-policy", "flashback-policy-high"]
+    title, color, text = read(dict(stack.chat.messages)["flashback-exporter"])
+    assert (title, color) == ("WARNING: Polls of query default fail: network", "warning")
+    assert text.startswith("Polls of query default by exporter:9877 fail with reason network, about ")
+    assert text.endswith(f" The last good data is still served until it is too old. {LINKS}")

@@ -1,0 +1,145 @@
+"""What holds for all input, tried on much of it."""
+
+import json
+from collections import Counter
+from contextlib import suppress
+
+from clocks import FakeClock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from material import DAY, at_once, exposed, raw_record, text
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.api.json_stream import ResponseReader
+from exporter.config.sections import Query
+from exporter.errors import PollError
+from exporter.metrics import DIMENSIONS, FIELD_KINDS, METRICS, Kind
+from exporter.statistics.groups import Grouping
+from exporter.statistics.records import parse_record
+
+DAYS = (DAY, DAY - 1, DAY - 2)
+COUNTS = [field for field, kind in FIELD_KINDS.items() if kind is not Kind.MEAN]
+
+names = st.sampled_from(["a", "b", "other", "", "é"])
+hostile = st.text(st.characters(), max_size=20) | st.sampled_from(["other", '"', "\\", "\n", "\ud800", "x" * 2000])
+numbers = st.integers(0, 2**70) | st.integers(0, 3)
+
+
+def records(texts: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, object]]:
+    """Return a strategy for valid records with such dimensions."""
+    fields: dict[str, st.SearchStrategy[object]] = {
+        "timestamp": st.sampled_from(DAYS).map(lambda day: day * 86_400),
+        **dict.fromkeys(DIMENSIONS.values(), texts),
+        **{field: numbers.map(str) if field.lower().startswith("tokens") else numbers for field in COUNTS},
+        "latency_ms": st.integers(0, 10**6) | st.floats(0, 1e300),
+    }
+    return st.fixed_dictionaries(fields)
+
+
+labels = st.lists(st.sampled_from(list(DIMENSIONS)), unique=True).map(tuple)
+
+
+@given(
+    polls=st.lists(st.lists(records(names), max_size=25), min_size=1, max_size=3),
+    labels=labels,
+    max_groups=st.integers(1, 6),
+)
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+def test_totals_are_kept(polls, labels, max_groups):
+    """Whatever the records, labels and max_groups: all groups together are all records together, day by day."""
+    snapshot = None
+    for raw_records in polls:
+        grouping = Grouping(Query(labels=labels, max_groups=max_groups), DAYS)
+        expected: Counter[tuple[int, int]] = Counter()
+        for raw in raw_records:
+            record = parse_record(raw, grouping.window)
+            expected.update({(record.day, field): amount for field, amount in enumerate(record.amounts)})
+            grouping.add(record)
+        snapshot = at_once(grouping.snapshot(snapshot))
+        found: Counter[tuple[int, int]] = Counter()
+        for days in snapshot.groups.values():
+            for day, amounts in zip(DAYS, days, strict=True):
+                found.update({(day, field): amount for field, amount in enumerate(amounts or ())})
+        assert +found == +expected
+        assert len(snapshot.groups) <= max_groups + 1
+
+
+@given(raw_records=st.lists(records(hostile), max_size=10), labels=labels, max_groups=st.integers(1, 5))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+def test_both_outputs_are_read_back(raw_records, labels, max_groups):
+    """Whatever the strings: both parsers read the exposition back to the groups' labels and values."""
+    query = Query(labels=labels, max_groups=max_groups)
+    grouping = Grouping(query, DAYS)
+    for raw in raw_records:
+        grouping.add(parse_record(raw, grouping.window))
+    snapshot = at_once(grouping.snapshot())
+    plain = text(at_once(exposed(snapshot, query)).plain)
+    for families in (parse_text(plain), parse_openmetrics(plain + "# EOF\n")):
+        values = {
+            (family.name, sample.labels["day"], sample.labels.get("severity", ""), key(sample.labels, labels)): (
+                float(sample.value)
+            )
+            for family in families
+            for sample in family.samples
+        }
+        for metric in METRICS:
+            for split, field in metric.fields.items():
+                index = list(FIELD_KINDS).index(field)
+                for group, days in snapshot.groups.items():
+                    for day, amounts in zip(("today", "yesterday", "today-2"), days, strict=True):
+                        amount = amounts[index] if amounts else 0
+                        value = values.pop((metric.name, day, split, group), None)
+                        if metric.kind is Kind.MEAN:
+                            assert (value is not None) == bool(amounts and amounts[0])
+                        else:
+                            assert value == float(amount)
+        assert {name for name, *_ in values} == {"flashback_ai_daily_start_timestamp_seconds"}
+
+
+def key(sample: dict[str, str], labels: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sample.get(label, "") for label in labels)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    data=st.lists(json_values, max_size=6),
+    others=st.dictionaries(st.text().filter(lambda name: name not in ("data", "success")), json_values, max_size=3),
+    cuts=st.lists(st.integers(0, 10**6), max_size=12),
+    plain=st.booleans(),
+)
+@settings(deadline=None, max_examples=150)
+def test_every_cut_gives_the_same_records(data, others, cuts, plain):
+    """However the bytes of an answer are cut, the reader hands out what a whole-document parser finds."""
+    document = dict(sorted({"data": data, "success": True, **others}.items(), key=lambda item: len(item[0])))
+    answer = json.dumps(document, ensure_ascii=plain).encode("utf-8", "replace")
+    places = sorted(cut % (len(answer) + 1) for cut in cuts)
+    reader = ResponseReader()
+    found = []
+    for start, end in zip([0, *places], [*places, len(answer)], strict=True):
+        found += reader.feed(answer[start:end])
+    found += reader.close()
+    assert found == json.loads(answer)["data"]
+
+
+@given(
+    garbage=st.binary(max_size=200), prefix=st.sampled_from([b"", b'{"data":[', b'{"success":true,"data":[{"a":1},'])
+)
+@settings(deadline=None, max_examples=150)
+def test_garbage_ends_as_an_invalid_response(garbage, prefix):
+    """Whatever bytes a server sends, the reader refuses them in its own way or hands out what is valid."""
+    reader = ResponseReader()
+    with suppress(PollError):
+        list(reader.feed(prefix + garbage))
+        list(reader.close())
+
+
+def test_the_clock_of_these_tests_stands_at_the_material_day():
+    """The helpers of the tests agree with one another."""
+    assert FakeClock().time() // 86_400 == DAY == raw_record()["timestamp"] // 86_400

@@ -1,0 +1,605 @@
+"""A month of made-up history in a Prometheus, as if it had scraped the exporter all the time.
+
+The exporter's own code turns the simulator's company into series, poll by poll; a Prometheus takes them by remote
+write. That is six times as fast as blocks made of OpenMetrics text, and it knows staleness markers.
+
+To look at dashboards: `.venv/bin/python tests/support/history.py FOLDER` makes a data directory and says how to serve it.
+"""
+
+import argparse
+import json
+import shutil
+import struct
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlencode
+
+import names
+import programs
+from material import at_once
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.samples import Sample
+
+from exporter.api.auth import LOGIN, REFRESH
+from exporter.api.client import DAILY
+from exporter.clock import SECONDS_A_DAY, midnight, utc_day
+from exporter.config.sections import Query
+from exporter.config.types import parse_duration
+from exporter.demo.company import Company
+from exporter.demo.run import demo_config
+from exporter.demo.simulator import TOKEN_LIFETIME
+from exporter.errors import Reason
+from exporter.output.exposition import render_query
+from exporter.output.telemetry import ApiTelemetry, ExporterCollector
+from exporter.statistics.groups import Grouping, Snapshot
+from exporter.statistics.records import Record, Rejection, parse_record
+from exporter.statistics.state import Outcome, QueryState
+
+TARGET = {"job": "flashback-exporter", "instance": "127.0.0.1:9877"}
+DAYS = 31
+POLL_INTERVAL = 300
+MAX_DATA_AGE = 3600
+IN_DETAIL = 2 * SECONDS_A_DAY
+RECENT = 7 * 3600  # seconds in which it scraped every minute
+SCRAPE_INTERVAL = 240  # less than the five minutes that Prometheus looks back
+FLAGS = (  # nothing is compacted while the history comes in, and all of it stays, however old
+    "--web.enable-remote-write-receiver",
+    "--web.enable-admin-api",
+    "--storage.tsdb.min-block-duration=70d",
+    "--storage.tsdb.max-block-duration=70d",
+    "--storage.tsdb.retention.time=100y",
+)
+
+_STALE = struct.pack("<Q", 0x7FF0000000000002)  # Prometheus's mark for a series that has ended
+_STEPS_A_QUERY = 10_000  # Prometheus refuses more than 11,000
+_SAMPLES_A_REQUEST = 400_000
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+Labels = tuple[tuple[str, str], ...]
+"""A series: its labels, the name among them, sorted."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of the company is there (repositories, keys of each, models of each), and in which detail."""
+
+    repositories: int
+    keys: int
+    models: int
+    polls_every: int
+    """Before the last two days, every so many polls find something new."""
+    scrapes_every: int
+    """Before the last two days, every so many scrapes bring something new."""
+    rules_every: int
+    """Before the last seven hours, rules are evaluated at every so many scrapes."""
+
+
+SMALL = Size(2, 2, 3, polls_every=12, scrapes_every=2, rules_every=8)
+LARGE = Size(7, 3, 4, polls_every=2, scrapes_every=1, rules_every=1)
+
+
+class SmallerCompany(Company):
+    """The made-up company with fewer repositories, keys and models."""
+
+    def __init__(self, size: Size, seed: int = 1) -> None:
+        super().__init__(seed)
+        seen: dict[tuple[str, ...], list[str]] = {}
+
+        def among(limit: int, value: str, *place: str) -> bool:
+            known = seen.setdefault(place, [])
+            if value not in known:
+                known.append(value)
+            return value in known[:limit]
+
+        self._streams = tuple(
+            stream
+            for stream in self._streams
+            if among(size.repositories, repository := stream.dimensions["repoId"])
+            and among(size.keys, stream.dimensions["repoAiApiKeyId"], "key", repository)
+            and among(size.models, stream.dimensions["llmModel"], "model", repository)
+        )
+
+
+# What happened to the exporter, in hours before the end: from, to, and what.
+_OUTAGES = (
+    (530, 527.5, Reason.NETWORK),
+    (221, 220.4, Reason.SERVER_ERROR),
+    (50, 49.3, Reason.TIMEOUT),
+    (7.2, 6.8, Reason.SERVER_ERROR),
+)
+_RESTARTS = (400.0, 122.0, 19.0)
+_FAILED_RELOAD = (97.0, 96.2)
+_REJECTIONS = ((150, 148, Rejection.MISSING_FIELD), (3.4, 2.9, Rejection.NEGATIVE))
+_SKIPPED = (220.5, 49.4)
+_BLIPS = (Reason.SERVER_ERROR, Reason.TIMEOUT, Reason.NETWORK, Reason.RATE_LIMITED)
+_CODES = {
+    Reason.SERVER_ERROR: "503",
+    Reason.RATE_LIMITED: "429",
+    Reason.TIMEOUT: "error",
+    Reason.NETWORK: "error",
+}
+
+
+class _Clock:
+    """Stands at the moment that is being told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Series:
+    """One series on its way to Prometheus: what waits to be sent, and since which moment it has its present value."""
+
+    __slots__ = ("head", "seen", "since", "value", "waiting")
+
+    def __init__(self, labels: Labels) -> None:
+        self.head = b"".join(
+            _field(10, _field(10, name.encode()) + _field(18, value.encode())) for name, value in labels
+        )
+        self.waiting = bytearray()
+        self.value: float | None = None
+        self.since = 0
+        self.seen = 0
+
+
+class Writer:
+    """Sends series to a Prometheus by remote write. Moments come in order; a value costs little until it changes."""
+
+    def __init__(self, url: str, moments: Sequence[float] = ()) -> None:
+        self._url = url
+        self._all: dict[Labels, Series] = {}
+        self._moments = [_moment(timestamp) for timestamp in moments]
+        self._sent_until = 0
+        self.samples = 0
+
+    @property
+    def series(self) -> int:
+        """How many series there have been."""
+        return len(self._all)
+
+    def of(self, labels: Labels) -> Series:
+        """Return the series with these labels."""
+        if labels not in self._all:
+            self._all[labels] = Series(labels)
+        return self._all[labels]
+
+    def begin(self, timestamp: float) -> None:
+        """Begin the next moment; every series that is not set or ended keeps its value."""
+        self._moments.append(_moment(timestamp))
+
+    def set(self, series: Series, value: float) -> None:
+        """Give a series a value from this moment on."""
+        self._settle(series)
+        series.value = value
+
+    def end(self, series: Series) -> None:
+        """End a series at this moment, with the mark that Prometheus itself would leave."""
+        if series.value is not None:
+            self._settle(series)
+            series.value = None
+            series.waiting += b"\x12\x10\x09" + _STALE + self._moments[-1]
+
+    def put(self, series: Series, spans: Sequence[tuple[int, int, float]]) -> None:
+        """Give a series values from one moment to before another one, by their numbers, with ends between them."""
+        for number, (start, end, value) in enumerate(spans):
+            series.value, series.since = value, start
+            self._settle(series, now=end)
+            followed = number + 1 < len(spans) and spans[number + 1][0] == end
+            if end < len(self._moments) and not followed:
+                series.waiting += b"\x12\x10\x09" + _STALE + self._moments[end]
+        series.value = None
+
+    def _settle(self, series: Series, *, now: int | None = None) -> None:
+        """Note the samples that a series has had with its present value, up to the moment before this one."""
+        end = len(self._moments) - 1 if now is None else now
+        if series.value is not None and end > series.since:
+            start = b"\x12\x10\x09" + struct.pack("<d", series.value)
+            series.waiting += start + start.join(self._moments[series.since : end])
+            self.samples += end - series.since
+        series.since = end
+
+    def flush(self, at_least: int = 0) -> None:
+        """Send what there is, if that is about so many samples."""
+        now = len(self._moments)
+        if (now - self._sent_until) * len(self._all) < at_least:
+            return
+        self._sent_until = now
+        body = []
+        for series in self._all.values():
+            self._settle(series, now=now)
+            if series.waiting:
+                body.append(_field(10, series.head + series.waiting))
+                series.waiting = bytearray()
+        headers = {
+            "Content-Encoding": "snappy",
+            "Content-Type": "application/x-protobuf",
+            "X-Prometheus-Remote-Write-Version": "0.1.0",
+        }
+        request = urllib.request.Request(f"{self._url}/api/v1/write", _uncompressed(b"".join(body)), headers)
+        with _open(request, timeout=60):
+            pass
+
+
+def _moment(timestamp: float) -> bytes:
+    return b"\x10" + _varint(round(timestamp * 1000))
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
+def _field(tag: int, content: bytes) -> bytes:
+    return bytes([tag]) + _varint(len(content)) + content
+
+
+def _uncompressed(content: bytes) -> bytes:
+    """Return snappy's block format, in literals alone."""
+    pieces = [content[start : start + 65_536] for start in range(0, len(content), 65_536)]
+    return _varint(len(content)) + b"".join(b"\xf4" + struct.pack("<H", len(piece) - 1) + piece for piece in pieces)
+
+
+class _Past:
+    """The exporter as it was: polls, fails, restarts, and shows what a scrape would have got."""
+
+    def __init__(self, writer: Writer, company: Company, end: float, size: Size, seed: int) -> None:
+        self._writer = writer
+        self._company = company
+        self._end = end
+        self._detail_from = end - IN_DETAIL
+        self._polls_every = size.polls_every
+        self._rng = Random(f"history/{seed}")
+        self._clock = _Clock()
+        self._records: dict[int, tuple[float, list[Record]]] = {}
+        self._queries = [query.model_copy(update={"interval": None}) for query in demo_config(1).queries]
+        self._lines: dict[bytes, Series] = {}
+        self._own: dict[tuple[str, ...], Series] = {}
+        self._process = [(self._series(sample), value) for sample, value in _process_metrics()]
+        self._parts: dict[str, tuple[tuple[Snapshot, int] | None, list[Series]]] = {}
+        self.reload_successful = True
+
+    @property
+    def view(self) -> "_Past":
+        """What the exporter's collector reads: `states` and `series`."""
+        return self
+
+    def series(self, name: str) -> int:
+        """Return how many series of AI statistics a query shows."""
+        return len(self._parts[name][1]) if name in self._parts else 0
+
+    def start(self, now: float) -> None:
+        """Start the process, with all counters at 0."""
+        self.started = self.reloaded_at = self._clock.now = now
+        self.states = {
+            query.name: QueryState(query, query.name, POLL_INTERVAL, MAX_DATA_AGE) for query in self._queries
+        }
+        self._registry = CollectorRegistry()
+        self._requests = ApiTelemetry(self._registry)
+        self._registry.register(ExporterCollector(self, self._clock))
+        self._renewed(now, LOGIN)
+
+    def _renewed(self, now: float, endpoint: str) -> None:
+        self.token_expires_at = now + TOKEN_LIFETIME
+        self._requests.observe(endpoint, "200", self._rng.lognormvariate(-1.6, 0.4))
+
+    def poll(self, now: float) -> None:
+        """Poll every query, each with its own luck."""
+        self._clock.now = now
+        ago = (self._end - now) / 3600
+        if self.token_expires_at - now <= POLL_INTERVAL:
+            self._renewed(now, REFRESH)
+        reason = next((reason for start, stop, reason in _OUTAGES if start >= ago > stop), None)
+        for name, state in self.states.items():
+            failed = reason or (self._rng.choice(_BLIPS) if self._rng.random() < 0.003 else None)
+            self.states[name] = state.after(self._outcome(state, now, ago, failed))
+        if any(moment >= ago > moment - POLL_INTERVAL / 3600 for moment in _SKIPPED):
+            self.states["default"] = self.states["default"].after_skip()
+
+    def _outcome(self, state: QueryState, now: float, ago: float, reason: Reason | None) -> Outcome:
+        duration = self._rng.lognormvariate(-0.4, 0.35)
+        if reason:
+            duration = 150.0 if reason is Reason.TIMEOUT else self._rng.uniform(25, 40)
+            for _ in range(5):
+                self._requests.observe(DAILY, _CODES[reason], 30 if reason is Reason.TIMEOUT else duration / 40)
+            return Outcome(now, now, duration, {}, None, reason, "made up")
+        if self._rng.random() < 0.01:
+            self._requests.observe(DAILY, "503", 0.3)
+            duration += 1.5
+        self._requests.observe(DAILY, "200", duration * 0.8)
+        kinds = [kind for start, stop, kind in _REJECTIONS if start >= ago > stop and state.query.name == "default"]
+        return Outcome(now, now, duration, dict.fromkeys(kinds, 3), self._snapshot(state, now))
+
+    def _snapshot(self, state: QueryState, now: float) -> Snapshot:
+        """Return what a poll finds. Long ago, not every poll looks: nobody can see the difference."""
+        today = utc_day(now)
+        good = state.good.snapshot if state.good else None
+        if good and now < self._detail_from and good.days[0] == today and state.polls % self._polls_every:
+            return good
+        grouping = Grouping(state.query, (today, today - 1))
+        types = state.query.filters.llm_type
+        for record in (*self._of_day(today, now), *self._of_day(today - 1, midnight(today))):
+            if not types or record.dimensions[3] in types:
+                grouping.add(record)
+        return at_once(grouping.snapshot(good))
+
+    def _of_day(self, day: int, now: float) -> list[Record]:
+        """Return a day's records as they stood at some time."""
+        if self._records.get(day, (None,))[0] != now:
+            self._records.pop(day - 2, None)
+            self._records[day] = now, [parse_record(raw, {day: 0}) for raw in self._company.records(day, now)]
+        return self._records[day][1]
+
+    def scrape(self, now: float) -> None:
+        """Write what a scrape at this moment would have brought."""
+        self._clock.now = now
+        ago = (self._end - now) / 3600
+        self.reload_successful = not _FAILED_RELOAD[0] >= ago > _FAILED_RELOAD[1]
+        if self.started < self._end - 3600 * _FAILED_RELOAD[1] <= now:
+            self.reloaded_at = self._end - 3600 * _FAILED_RELOAD[1]
+        today = utc_day(now)
+        for name, state in self.states.items():
+            snapshot = state.snapshot(now)
+            if snapshot is None:
+                self._show(name, None, [])
+            elif (mark := self._parts.get(name, (None,))[0]) is None or mark[0] is not snapshot or mark[1] != today:
+                self._show(name, (snapshot, today), self._statistics(state.query, snapshot, today))
+        rest = [
+            (self._series(sample), sample.value) for family in self._registry.collect() for sample in family.samples
+        ]
+        statistics = sum(map(self.series, self.states))
+        rest += [(series, value(now - self.started, now, statistics)) for series, value in self._process]
+        samples = statistics + len(rest)
+        took = 0.004 + samples / 4e5 * self._rng.uniform(1, 1.5)
+        self._show("rest", None, [*rest, *self._of_scrape(1, took)])
+
+    def fail(self, now: float) -> None:
+        """Write what Prometheus notes where nobody answers."""
+        self._clock.now = now
+        for name in self.states:
+            self._show(name, None, [])
+        self._show("rest", None, self._of_scrape(0, 0.001))
+
+    def _of_scrape(self, up: float, duration: float) -> list[tuple[Series, float]]:
+        values = {"up": up, "scrape_duration_seconds": duration}
+        return [(self._series(Sample(name, {}, value)), value) for name, value in values.items()]
+
+    def _show(self, part: str, mark: tuple[Snapshot, int] | None, samples: Sequence[tuple[Series, float]]) -> None:
+        """Set the series of a part, and end those that were in it before and are not now."""
+        now = self._clock.now
+        for series, value in samples:
+            series.seen = now
+            if value != series.value:
+                self._writer.set(series, value)
+        for series in self._parts.get(part, (None, []))[1]:
+            if series.seen != now:
+                self._writer.end(series)
+        self._parts[part] = mark, [series for series, _ in samples]
+
+    def _statistics(self, query: Query, snapshot: Snapshot, today: int) -> list[tuple[Series, float]]:
+        samples = []
+        for pieces in at_once(render_query(query, snapshot, today)).lines.values():
+            for line in b"".join(pieces).splitlines():
+                text, _, value = line.rpartition(b" ")
+                series = self._lines.get(text)
+                if series is None:
+                    series = self._lines[text] = self._writer.of(_parsed(text.decode()))
+                samples.append((series, float(value)))
+        return samples
+
+    def _series(self, sample: Sample) -> Series:
+        key = (sample.name, *sample.labels.values())
+        series = self._own.get(key)
+        if series is None:
+            series = self._own[key] = self._writer.of(_labels(sample.name, sample.labels))
+        return series
+
+
+def _labels(name: str, labels: Mapping[str, str]) -> Labels:
+    return tuple(sorted({"__name__": name, **labels, **TARGET}.items()))
+
+
+def _parsed(series: str) -> Labels:
+    """Return the labels of a sample line; the company needs no escapes."""
+    name, _, rest = series.partition("{")
+    return _labels(name, dict(pair.split('="') for pair in rest.removesuffix('"}').split('",')))
+
+
+def _process_metrics() -> list[tuple[Sample, Callable[[float, float, int], float]]]:
+    """Return this process's own metrics, with values that a long-lived exporter would have.
+
+    Their arguments are the seconds since the start, the time, and the number of AI series.
+    """
+    values: dict[str, Callable[[float, float, int], float]] = {
+        "process_cpu_seconds_total": lambda age, now, series: 1.1 + age * 0.004,
+        "process_resident_memory_bytes": lambda age, now, series: (
+            71e6 + series * 900 + 4e6 * (1 - 2 ** (-age / 7200)) + 6e5 * ((now // 1500) % 5)
+        ),
+        "process_virtual_memory_bytes": lambda age, now, series: 4.1e8 + series * 900,
+        "process_start_time_seconds": lambda age, now, series: now - age,
+        "process_open_fds": lambda age, now, series: 13 + (now // 600) % 3,
+        "process_max_fds": lambda age, now, series: 1024,
+        "python_gc_objects_collected_total": lambda age, now, series: float(int(1500 + age / 3)),
+        "python_gc_collections_total": lambda age, now, series: float(int(90 + age / 60)),
+    }
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return [
+        (sample, values.get(sample.name, lambda age, now, series, value=sample.value: value))
+        for family in registry.collect()
+        for sample in family.samples
+    ]
+
+
+def moments(end: int, days: int) -> list[int]:
+    """Return when Prometheus scraped: every four minutes, and every minute of the last seven hours."""
+    recent = end - RECENT
+    return [*range(recent - days * SECONDS_A_DAY, recent, SCRAPE_INTERVAL), *range(recent, end + 1, 60)]
+
+
+def scrapes(writer: Writer, end: int, size: Size, seed: int) -> None:
+    """Write the scrapes of the month before `end`."""
+    times = moments(end, DAYS)
+    past = _Past(writer, SmallerCompany(size, seed), end, size, seed)
+    restarts = sorted(end - 3600 * hours for hours in _RESTARTS)
+    past.start(times[0] - POLL_INTERVAL)
+    next_poll = times[0] - POLL_INTERVAL + 2.0
+    for number, now in enumerate(times):
+        writer.begin(now)
+        if number % size.scrapes_every and now < end - IN_DETAIL:
+            continue
+        if restarts and now >= restarts[0] + 2 * SCRAPE_INTERVAL:
+            restarts.pop(0)
+            past.start(now - 30)
+            next_poll = now - 27.0
+        if restarts and now >= restarts[0]:
+            past.fail(now)
+            continue
+        while next_poll <= now:
+            past.poll(next_poll)
+            next_poll += POLL_INTERVAL
+        past.scrape(now)
+        writer.flush(_SAMPLES_A_REQUEST)
+    writer.flush()
+
+
+def recordings(url: str, rules: Sequence[Mapping[str, Any]], end: int, size: Size) -> int:
+    """Evaluate all rules over the history, in their order, and write what Prometheus would have; return the samples.
+
+    A rule that refers to itself finds nothing of its own.
+    """
+    times = moments(end, DAYS - 1)
+    numbers = {at: number for number, at in enumerate(times)}
+    recent = numbers[end - RECENT]
+    written = 0
+    for rule in rules:
+        spans: dict[Labels, list[tuple[int, int, float]]] = {}
+        for first, after, step in ((0, recent, size.rules_every), (recent, len(times), 1)):
+            start, stop = times[first], times[after - 1]
+            for series in _range(url, rule["expr"], start, stop, step * (times[first + 1] - start)):
+                found = spans.setdefault(_recorded(rule, series["metric"]), [])
+                for at, value in series["values"]:
+                    number = numbers[int(at)]
+                    until, same = min(number + step, after), float(value)
+                    if found and found[-1][1:] == (number, same):
+                        number = found.pop()[0]
+                    found.append((number, until, same))
+        if "alert" in rule:
+            spans = dict(
+                _alerts(
+                    spans,
+                    times,
+                    parse_duration(rule.get("for", "0s")),
+                    parse_duration(rule.get("keep_firing_for", "0s")),
+                )
+            )
+        writer = Writer(url, times)
+        for labels, found in spans.items():
+            writer.put(writer.of(labels), found)
+        writer.flush()
+        written += writer.samples
+    return written
+
+
+def _recorded(rule: Mapping[str, Any], metric: Mapping[str, str]) -> Labels:
+    """Return the labels of what a rule makes of a series."""
+    labels = {name: value for name, value in metric.items() if name != "__name__"}
+    more = {name: _filled(text, labels) for name, text in rule.get("labels", {}).items()}
+    name = {"alertname": rule["alert"]} if "alert" in rule else {"__name__": rule["record"]}
+    return tuple(sorted({**labels, **more, **name}.items()))
+
+
+def _alerts(
+    spans: Mapping[Labels, Sequence[tuple[int, int, float]]], times: Sequence[int], hold: float, keep: float
+) -> Iterator[tuple[Labels, list[tuple[int, int, float]]]]:
+    """Yield ALERTS, pending and firing, and ALERTS_FOR_STATE for the series that an alert's expression gave."""
+    for labels, found in spans.items():
+        active: list[list[int]] = []
+        for start, end, _ in found:
+            if active and (start == active[-1][1] or times[start] - times[active[-1][1] - 1] < keep):
+                active[-1][1] = end
+            else:
+                active.append([start, end])
+        pending, firing, since = [], [], []
+        for start, end in active:
+            fires = next((number for number in range(start, end) if times[number] - times[start] >= hold), end)
+            pending.append((start, fires, 1.0))
+            firing.append((fires, end, 1.0))
+            since.append((start, end, float(times[start])))
+        for more, shown in (
+            ({"__name__": "ALERTS", "alertstate": "pending"}, pending),
+            ({"__name__": "ALERTS", "alertstate": "firing"}, firing),
+            ({"__name__": "ALERTS_FOR_STATE"}, since),
+        ):
+            whole = [span for span in shown if span[0] < span[1]]
+            if whole:
+                yield tuple(sorted({**dict(labels), **more}.items())), whole
+
+
+def _range(url: str, expression: str, start: int, end: int, step: int) -> Iterator[dict[str, Any]]:
+    while start <= end:
+        stop = min(end, start + (_STEPS_A_QUERY - 1) * step)
+        content = urlencode({"query": expression, "start": start, "end": stop, "step": step})
+        with _open(f"{url}/api/v1/query_range", content.encode(), timeout=120) as response:
+            yield from json.load(response)["data"]["result"]
+        start = stop + step
+
+
+def _filled(text: str, labels: Mapping[str, str]) -> str:
+    for name, value in labels.items():
+        text = text.replace("{{ $labels." + name + " }}", value)
+    return text
+
+
+def fill(url: str, end: int, size: Size, seed: int) -> tuple[int, int]:
+    """Write the whole history into a Prometheus that runs with FLAGS; return how many samples and scraped series.
+
+    Recordings and alerts begin a day later, for they look back a day.
+    """
+    writer = Writer(url)
+    scrapes(writer, end, size, seed)
+    return writer.samples + recordings(url, names.rules(), end, size), writer.series
+
+
+def main() -> None:
+    """Make a data directory that any Prometheus can serve."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="where the data goes; it must not exist yet")
+    parser.add_argument("--end", type=int, default=int(time.time()) // 60 * 60, help="Unix time at which it ends: now")
+    parser.add_argument("--seed", type=int, default=1, help="which company: 1")
+    parser.add_argument("--small", action="store_true", help="make as little of it as the tests do")
+    options = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        with programs.prometheus(place, "{}", *FLAGS) as running:
+            size = SMALL if options.small else LARGE
+            samples, series = fill(running.url, options.end, size, options.seed)
+            request = urllib.request.Request(f"{running.url}/api/v1/admin/tsdb/snapshot", method="POST")
+            with _open(request, timeout=60) as response:
+                name = json.load(response)["data"]["name"]
+        shutil.move(place / "data" / "snapshots" / name, options.folder)
+    print(
+        f"{samples:,} samples, {series:,} scraped series, in {time.monotonic() - began:.0f} s\n"
+        f"prometheus --config.file=/dev/null --storage.tsdb.path={options.folder} --storage.tsdb.retention.time=100y "
+        f"--web.listen-address=127.0.0.1:9090\nThe history ends at {options.end}."
+    )
+
+
+if __name__ == "__main__":
+    main()

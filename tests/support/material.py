@@ -1,0 +1,60 @@
+"""Records and little programs that many tests need."""
+
+from collections.abc import Iterable
+
+import httpx
+
+from exporter.api.client import FlashbackClient
+from exporter.config.sections import Api, Query
+from exporter.output.exposition import Exposition, assemble, render_query
+from exporter.polling.poll import Poll
+from exporter.statistics.groups import Snapshot
+
+DAY = 19_723  # 2024-01-01, the day at which the tests' clock stands
+API = Api(base_url="https://api.example.com", authorization={"credentials": "token"})
+
+
+def raw_record(**fields: object) -> dict[str, object]:
+    """Return a valid record of today as the API sends it, with some fields of one's own."""
+    record: dict[str, object] = {
+        "timestamp": DAY * 86_400,
+        **dict.fromkeys(("repoId", "aiLlmId", "repoAiApiKeyId", "llmType", "llmModel", "host"), "x"),
+        **dict.fromkeys(("userUuid", "conversationUuid"), "y"),
+        **dict.fromkeys(("tokensIn", "tokensOut", "llmTokensIn", "llmTokensOut"), "0"),
+        **dict.fromkeys(("activeConversations", "apiCalls", "policyViolations", "numAlerts", "numBlocks"), 0),
+        **dict.fromkeys(("numSeverityLow", "numSeverityMedium", "numSeverityHigh", "latency_ms"), 0),
+    }
+    return record | fields
+
+
+def answering(content: bytes) -> httpx.MockTransport:
+    """Return a transport that answers every request with 200 and this content."""
+    return httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(content)))
+
+
+async def polled(content: bytes, clock, query: Query | None = None, days: int = 2) -> Snapshot:
+    """Return the snapshot of a poll that got this content."""
+    client = FlashbackClient(API, clock, lambda *_: None, answering(content))
+    outcome = await Poll(query or Query(), days, 60, client, clock).run()
+    await client.aclose()
+    assert outcome.snapshot is not None, outcome.message
+    return outcome.snapshot
+
+
+async def exposed(snapshot: Snapshot, query: Query | None = None, today: int = DAY) -> Exposition:
+    """Return the exposition of one query's snapshot."""
+    return await assemble([await render_query(query or Query(), snapshot, today)])
+
+
+def at_once(coroutine):
+    """Return what a coroutine comes to that waits for nothing but lets others run now and then."""
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+
+
+def text(pieces: Iterable[bytes]) -> str:
+    """Return the pieces of an exposition as one text."""
+    return b"".join(pieces).decode()
