@@ -7,7 +7,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.figures import MIB, NGINX_IS_MISSING, Bench, hold_ups, polls, scrapes, starts, undisturbed
+from bench.figures import (
+    MIB,
+    NGINX_IS_MISSING,
+    Bench,
+    hold_ups,
+    polls,
+    scrapes,
+    starts,
+    undisturbed,
+)
 from bench.processes import nginx_path, recorded_api
 from bench.table import Bar, By, Figure, lines
 from exporter.clock import utc_day
@@ -17,8 +26,14 @@ _LINEAR = Bar(12)  # ten times the work may take ten times as much, and a little
 
 def main() -> int:
     """Measure, print and judge."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--short", action="store_true", help="under 30 seconds, small sizes, bars for a tenfold slip")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="under 30 seconds, small sizes, bars for a tenfold slip",
+    )
     short = parser.parse_args().short
     began, day = time.monotonic(), utc_day(time.time())
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, recorded_api() as api:
@@ -38,7 +53,9 @@ def main() -> int:
 
 def _whole(bench: Bench) -> Iterator[Figure]:
     yield from starts(bench, 10, Bar(1.5))
-    yield from scrapes(bench, (1_300, 13_000, 130_000), 40, {"plain": Bar(1.5), "gzip": Bar(1.5)}, Bar(1))
+    yield from scrapes(
+        bench, (1_300, 13_000, 130_000), 40, {"plain": Bar(1.5), "gzip": Bar(1.5)}, Bar(1)
+    )
     yield from hold_ups(bench, (130_000, 1_300_000), 5, Bar(0.010, By.VALUE))
     yield from undisturbed(bench, 10_000, 100_000, 5, Bar(0.010, By.DIFFERENCE))
     sizes = [

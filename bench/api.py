@@ -29,7 +29,9 @@ class RecordedApi(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             self.send_error(401)
             return
-        length = len(HEAD) + repetitions * (len(block) + len(SEPARATOR)) - len(SEPARATOR) + len(TAIL)
+        length = (
+            len(HEAD) + repetitions * (len(block) + len(SEPARATOR)) - len(SEPARATOR) + len(TAIL)
+        )
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(length))

@@ -95,7 +95,9 @@ def scrapes(
             simple = stack.enter_context(Connection(stack.enter_context(yardstick(bench.api))))
             static = None
             if nginx_path():
-                static = stack.enter_context(Connection(stack.enter_context(static_server(bench.folder))))
+                static = stack.enter_context(
+                    Connection(stack.enter_context(static_server(bench.folder)))
+                )
             for kind, file in (("plain", "/plain.txt"), ("gzip", "/gzip.gz")):
                 compressed = kind == "gzip"
                 ours.seconds(gzip=compressed)
@@ -104,7 +106,9 @@ def scrapes(
                     before = cpu_seconds(running.pid)
                     seconds = ours.seconds(gzip=compressed)
                     cpu += cpu_seconds(running.pid) - before
-                    pairs.append((seconds, static.seconds(file, gzip=compressed) if static else 0.0))
+                    pairs.append(
+                        (seconds, static.seconds(file, gzip=compressed) if static else 0.0)
+                    )
                 figure = Figure(
                     f"scrape, {kind}, {name}, {_size(bench.folder / file[1:])}",
                     [mine for mine, _ in pairs],
@@ -127,12 +131,16 @@ def scrapes(
                     title = f"CPU of a day's scrapes, {kind}, {name} ({repeat} times {_SCRAPES_A_DAY / repeat:g})"
                     figures.append(Figure(title, [cpu / repeat * _SCRAPES_A_DAY]))
                 if kind in last:
-                    figures.append(growth(f"scrape, {kind}, to {name}", last[kind], figure, bench.growth_bar))
+                    figures.append(
+                        growth(f"scrape, {kind}, to {name}", last[kind], figure, bench.growth_bar)
+                    )
                 last[kind] = figure
     return figures
 
 
-def polls(bench: Bench, sizes: Sequence[tuple[int, int, int, Bar | None]], memory_bar: Bar) -> list[Figure]:
+def polls(
+    bench: Bench, sizes: Sequence[tuple[int, int, int, Bar | None]], memory_bar: Bar
+) -> list[Figure]:
     """Measure polls of (groups, records, times): CPU against json.loads, pace and memory. The last has ten blocks.
 
     Each size has an exporter of its own, but the last, which goes on where the one before it ended.
@@ -154,7 +162,16 @@ def polls(bench: Bench, sizes: Sequence[tuple[int, int, int, Bar | None]], memor
                 taken.append(running.poll())
                 resident.append(float(resident_bytes(running.pid)))
                 loads.append(answer_of(_CPU_OF_LOADS, whole))
-            cpus.append(Figure(f"CPU of a poll, {name}", [cpu for cpu, _ in taken], "s", "json.loads", loads, bar))
+            cpus.append(
+                Figure(
+                    f"CPU of a poll, {name}",
+                    [cpu for cpu, _ in taken],
+                    "s",
+                    "json.loads",
+                    loads,
+                    bar,
+                )
+            )
             figures += [cpus[-1], _pace(records, [seconds for _, seconds in taken])]
             memory.append(Figure(f"resident memory after it, {name}", resident, "B"))
             figures.append(memory[-1])
@@ -170,11 +187,20 @@ def polls(bench: Bench, sizes: Sequence[tuple[int, int, int, Bar | None]], memor
                 figures += [cpus[-1], _pace(most, [seconds for _, seconds in taken])]
                 memory.append(Figure(f"resident memory after it, {name}", after, "B"))
                 before = resident[-len(after) :]
-                figures.append(Figure(memory[-1].name, after, "B", f"{records:,} records", before, memory_bar))
+                figures.append(
+                    Figure(memory[-1].name, after, "B", f"{records:,} records", before, memory_bar)
+                )
         whole.unlink()
     for title, grown in (("CPU of a poll", cpus), ("resident memory after it", memory)):
         for small, large in pairwise(grown):
-            figures.append(growth(f"{title}, to {large.name.removeprefix(title)[2:]}", small, large, bench.growth_bar))
+            figures.append(
+                growth(
+                    f"{title}, to {large.name.removeprefix(title)[2:]}",
+                    small,
+                    large,
+                    bench.growth_bar,
+                )
+            )
     return figures
 
 
@@ -190,8 +216,15 @@ def undisturbed(bench: Bench, groups: int, records: int, repeat: int, bar: Bar) 
     bench.say(f"small scrapes while {records:,} records are polled")
     for _ in range(repeat):
         bench.api.answer(small)
-        with exporter(bench.api, bench.folder) as running, Connection(running.address) as connection:
-            seconds = {"idle": [_paused(connection)[1] for _ in range(500)], "read": [], "rendered": []}
+        with (
+            exporter(bench.api, bench.folder) as running,
+            Connection(running.address) as connection,
+        ):
+            seconds = {
+                "idle": [_paused(connection)[1] for _ in range(500)],
+                "read": [],
+                "rendered": [],
+            }
             bench.api.answer(large)
             size = connection.size
             running.start_poll()
@@ -225,16 +258,26 @@ def hold_ups(bench: Bench, series: Sequence[int], repeat: int, bar: Bar) -> list
         bench.say(f"rendering {wanted:,} series")
         command = [sys.executable, "-m", "bench.probe", f"{wanted // SERIES_A_GROUP}"]
         done = [
-            json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE).stdout)  # noqa: S603
+            json.loads(
+                subprocess.run(  # noqa: S603
+                    command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE
+                ).stdout
+            )
             for _ in range(repeat)
         ]
         name = f"{done[0]['series']:,} series"
         figures.append(Figure(f"longest hold-up of the event loop, {name} rendered", [each["gap"] for each in done],
                               bar=bar))  # fmt: skip
-        whole = Figure(f"CPU of rendering and compressing, {name}", [each["seconds"] for each in done])
+        whole = Figure(
+            f"CPU of rendering and compressing, {name}", [each["seconds"] for each in done]
+        )
         figures.append(whole)
         if before:
-            figures.append(growth(f"CPU of rendering and compressing, to {name}", before, whole, bench.growth_bar))
+            figures.append(
+                growth(
+                    f"CPU of rendering and compressing, to {name}", before, whole, bench.growth_bar
+                )
+            )
         before = whole
     return figures
 
@@ -245,7 +288,9 @@ def starts(bench: Bench, repeat: int, bar: Bar) -> list[Figure]:
     bench.api.answer(bench.block(10, 20))
     config = bench.folder / "config.yml"
     write_config(config, bench.api)
-    found = subprocess.run([sys.executable, "-c", _THIRD_PARTY], cwd=ROOT, check=True, capture_output=True)  # noqa: S603
+    found = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", _THIRD_PARTY], cwd=ROOT, check=True, capture_output=True
+    )
     names = ", ".join(name for name in json.loads(found.stdout))
     taken, bare = [], []
     for _ in range(repeat):
@@ -260,9 +305,14 @@ def starts(bench: Bench, repeat: int, bar: Bar) -> list[Figure]:
         subprocess.run([sys.executable, "-c", f"import {names}"], cwd=ROOT, check=True)  # noqa: S603
         bare.append(time.perf_counter() - began)
     return [
-        Figure("start to the first answer of /metrics", taken, "s", "the same imports alone", bare, bar),
+        Figure(
+            "start to the first answer of /metrics", taken, "s", "the same imports alone", bare, bar
+        ),
         *(
-            Figure(f"import exporter{module}", [answer_of(_TIME_OF_IMPORT.format(module)) for _ in range(repeat)])
+            Figure(
+                f"import exporter{module}",
+                [answer_of(_TIME_OF_IMPORT.format(module)) for _ in range(repeat)],
+            )
             for module in ("", ".cli")
         ),
     ]
@@ -276,7 +326,9 @@ def _paused(connection: Connection) -> tuple[float, float]:
 
 
 def _pace(records: int, seconds: Sequence[float]) -> Figure:
-    return Figure(f"records per second, {records:,} records", [records / taken for taken in seconds], "/s")
+    return Figure(
+        f"records per second, {records:,} records", [records / taken for taken in seconds], "/s"
+    )
 
 
 def _size(file: Path) -> str:

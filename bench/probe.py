@@ -49,7 +49,9 @@ async def held(groups: int) -> Held:
     A gap counts by the process's CPU time where that is shorter: another process on the same core is no hold-up here.
     """
     clock, query = SystemClock(), Query(max_groups=groups)
-    publication = await Publication.empty(clock, {query.name: QueryState(query, "bench", 300, 3600)})
+    publication = await Publication.empty(
+        clock, {query.name: QueryState(query, "bench", 300, 3600)}
+    )
     gap = seconds = 0.0
     for _ in range(2):
         grouping = grouped(groups, utc_day(clock.time()), query)

@@ -142,7 +142,11 @@ class Exporter:
     def series(self) -> int:
         """Return how many series of AI statistics it serves."""
         with Connection(self.address) as connection:
-            match = re.search(rb'^flashback_exporter_series\{query="default"\} (\S+)$', connection.get(), re.MULTILINE)
+            match = re.search(
+                rb'^flashback_exporter_series\{query="default"\} (\S+)$',
+                connection.get(),
+                re.MULTILINE,
+            )
         return int(float(match[1])) if match else 0
 
 
@@ -153,13 +157,22 @@ def write_config(path: Path, api: Api, interval: int = 1000) -> None:
 
 def exporter_command(config: Path) -> list[str | Path]:
     """Return the command that starts the exporter as a user does."""
-    return [COMMAND, "--config.file", config, "--web.listen-address", "127.0.0.1:0", "--web.enable-lifecycle"]
+    return [
+        COMMAND,
+        "--config.file",
+        config,
+        "--web.listen-address",
+        "127.0.0.1:0",
+        "--web.enable-lifecycle",
+    ]
 
 
 @contextmanager
 def recorded_api() -> Iterator[Api]:
     """Run the recorded API."""
-    with process([sys.executable, "-m", "bench.api"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with process(
+        [sys.executable, "-m", "bench.api"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
         yield Api(child)
 
 
@@ -178,7 +191,9 @@ def exporter(api: Api, folder: Path) -> Iterator[Exporter]:
 def yardstick(api: Api) -> Iterator[str]:
     """Run the exporter of 40 lines and hand out its address; its first poll has finished."""
     environment = os.environ | {"BENCH_URL": f"http://{api.address}", "BENCH_TOKEN": TOKEN}
-    with process([sys.executable, "-m", "bench.yardstick"], stdout=subprocess.PIPE, env=environment) as child:
+    with process(
+        [sys.executable, "-m", "bench.yardstick"], stdout=subprocess.PIPE, env=environment
+    ) as child:
         address = line_with(child.stdout, r"serving (\S+)")[1]
         api.sent()
         yield address
@@ -209,6 +224,11 @@ def static_server(folder: Path) -> Iterator[str]:
 def answer_of(code: str, *arguments: str | Path) -> float:
     """Run Python code in a bare interpreter and return the number that it prints."""
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, check=True, capture_output=True, text=True, timeout=PATIENCE
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     return float(json.loads(done.stdout))

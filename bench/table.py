@@ -43,7 +43,11 @@ class Figure:
     @property
     def ratios(self) -> list[float]:
         """The ratio of each pair."""
-        return [value / other for value, other in zip(self.values, self.others, strict=True)] if self.others else []
+        return (
+            [value / other for value, other in zip(self.values, self.others, strict=True)]
+            if self.others
+            else []
+        )
 
     @property
     def judged(self) -> float:
@@ -63,7 +67,11 @@ class Figure:
         """Return the row of the table."""
         bar = verdict = ""
         if self.bar:
-            limit = f"{self.bar.limit:g}" if self.bar.by is By.RATIO else shown(self.bar.limit, self.unit)
+            limit = (
+                f"{self.bar.limit:g}"
+                if self.bar.by is By.RATIO
+                else shown(self.bar.limit, self.unit)
+            )
             bar, verdict = self.bar.by.value.format(limit), "MISSED" if self.missed else "met"
         ratios = self.ratios
         return (

@@ -43,10 +43,15 @@ async def check_live(config: Config, clock: Clock) -> bool:
     good = True
     try:
         for query in config.queries:
-            outcome = await Poll(query, config.poll.days, 3 * config.api.timeout, client, clock, attempts=1).run()
+            outcome = await Poll(
+                query, config.poll.days, 3 * config.api.timeout, client, clock, attempts=1
+            ).run()
             if outcome.snapshot is None:
                 good = False
-                print(f"FAILED: query {query.name}: {outcome.reason}: {outcome.message}", file=sys.stderr)
+                print(
+                    f"FAILED: query {query.name}: {outcome.reason}: {outcome.message}",
+                    file=sys.stderr,
+                )
                 continue
             snapshot = outcome.snapshot
             series = (await render_query(query, snapshot, utc_day(clock.time()))).series

@@ -42,15 +42,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    add = common.add_argument
-    add("--log.level", dest="level", choices=log.LEVELS, help="log what is at least this severe (info)")
-    add("--log.format", dest="format", choices=log.FORMATS, help="how log lines look (logfmt)")
-    config = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    config.add_argument(
-        "--config.file", dest="config", type=Path, metavar="FILE", help="YAML; environment and defaults fill the rest"
+    common = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
     )
-    web = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    add = common.add_argument
+    add(
+        "--log.level",
+        dest="level",
+        choices=log.LEVELS,
+        help="log what is at least this severe (info)",
+    )
+    add("--log.format", dest="format", choices=log.FORMATS, help="how log lines look (logfmt)")
+    config = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
+    config.add_argument(
+        "--config.file",
+        dest="config",
+        type=Path,
+        metavar="FILE",
+        help="YAML; environment and defaults fill the rest",
+    )
+    web = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
     add = web.add_argument
     add(
         "--web.listen-address",
@@ -60,8 +75,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where to serve: host:port, [::1]:port or :port; repeatable (:9877)",
     )
-    add("--web.telemetry-path", dest="path", type=_path, metavar="PATH", help="where the metrics are (/metrics)")
-    add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
+    add(
+        "--web.telemetry-path",
+        dest="path",
+        type=_path,
+        metavar="PATH",
+        help="where the metrics are (/metrics)",
+    )
+    add(
+        "--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload"
+    )
     parser = argparse.ArgumentParser(
         prog="flashback-exporter",
         description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
@@ -72,10 +95,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"flashback-exporter {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="[check | demo]", title="commands")
     text = "validate the configuration and exit"
-    check = commands.add_parser("check", help=text, description=text, parents=[common, config], allow_abbrev=False)
-    check.add_argument("--live", action="store_true", help="also sign in and make one request per query")
+    check = commands.add_parser(
+        "check", help=text, description=text, parents=[common, config], allow_abbrev=False
+    )
+    check.add_argument(
+        "--live", action="store_true", help="also sign in and make one request per query"
+    )
     text = "serve made-up data from a simulator; no account, no network"
-    commands.add_parser("demo", help=text, description=text, parents=[common, web], allow_abbrev=False)
+    commands.add_parser(
+        "demo", help=text, description=text, parents=[common, web], allow_abbrev=False
+    )
     return parser
 
 

@@ -9,7 +9,9 @@ SECONDS_A_DAY = 86_400
 MILLISECONDS_FROM = 1e11
 """A Unix timestamp above this is one in milliseconds."""
 
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # unlike CLOCK_MONOTONIC, it counts time asleep
+_CLOCK = getattr(
+    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC
+)  # unlike CLOCK_MONOTONIC, it counts time asleep
 
 
 class Clock(Protocol):

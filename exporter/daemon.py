@@ -21,7 +21,9 @@ _log = structlog.get_logger(__name__)
 class Exporter:
     """Polls as its configuration says and publishes the result; `load` reads the configuration again for a reload."""
 
-    def __init__(self, config: Config, load: Callable[[], Config], clock: Clock, publication: Publication) -> None:
+    def __init__(
+        self, config: Config, load: Callable[[], Config], clock: Clock, publication: Publication
+    ) -> None:
         """Prepare; `Exporter.create` is the way to get one. Raises ConfigError where a TLS file cannot be used."""
         self.own_metrics = OwnMetrics(self, clock)
         self._observe = self.own_metrics.requests.observe
@@ -76,13 +78,22 @@ class Exporter:
         async with self._turn:
             try:
                 config = self._load()
-                tls = config.api.tls_config  # its files may have other content behind the same names
+                tls = (
+                    config.api.tls_config
+                )  # its files may have other content behind the same names
                 same_api = config.api == self._config.api and not (tls.ca_file or tls.cert_file)
-                client = self._client if same_api else FlashbackClient(config.api, self._clock, self._observe)
+                client = (
+                    self._client
+                    if same_api
+                    else FlashbackClient(config.api, self._clock, self._observe)
+                )
                 client.heed(self._client)
             except ConfigError as error:
                 self.reload_successful = False
-                _log.error("configuration not reloaded", problems=[str(problem) for problem in error.problems])
+                _log.error(
+                    "configuration not reloaded",
+                    problems=[str(problem) for problem in error.problems],
+                )
                 raise
             await self._publication.change(lambda states: _states(config, states))
             before, self._client, self._config = self._client, client, config
@@ -109,7 +120,12 @@ class Exporter:
 
 
 def _source(config: Config, query: Query) -> object:
-    account = config.api.base_url, config.api.authorization, config.api.login, config.api.refresh_token_file
+    account = (
+        config.api.base_url,
+        config.api.authorization,
+        config.api.login,
+        config.api.refresh_token_file,
+    )
     return account, config.poll.days, query.model_copy(update={"interval": None})
 
 
@@ -117,16 +133,24 @@ def _states(config: Config, before: States) -> States:
     """Return a state for each query; the data of those that ask the same as before is kept, counters always are."""
     states: dict[str, QueryState] = {}
     for query in config.queries:
-        source, interval, age = _source(config, query), config.interval(query), config.poll.max_data_age
+        source, interval, age = (
+            _source(config, query),
+            config.interval(query),
+            config.poll.max_data_age,
+        )
         state = before.get(query.name) or QueryState(query, source, interval, age)
         if state.source != source:
             state = replace(state, last=None, good=None)
-        states[query.name] = replace(state, query=query, source=source, interval=interval, max_data_age=age)
+        states[query.name] = replace(
+            state, query=query, source=source, interval=interval, max_data_age=age
+        )
     return states
 
 
 def _plans(config: Config, client: FlashbackClient) -> Mapping[str, Plan]:
     return {
-        query.name: Plan(query, _source(config, query), config.poll.days, config.interval(query), client)
+        query.name: Plan(
+            query, _source(config, query), config.poll.days, config.interval(query), client
+        )
         for query in config.queries
     }

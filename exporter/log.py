@@ -8,7 +8,14 @@ import structlog
 LEVELS = ("debug", "info", "warn", "error")
 FORMATS = ("logfmt", "json")
 
-_QUIET = ("httpx", "httpcore", "uvicorn", "apscheduler", "asyncio", "tzlocal")  # their debug lines may show headers
+_QUIET = (
+    "httpx",
+    "httpcore",
+    "uvicorn",
+    "apscheduler",
+    "asyncio",
+    "tzlocal",
+)  # their debug lines may show headers
 
 
 def configure(level: str, form: str) -> None:
@@ -24,7 +31,9 @@ def configure(level: str, form: str) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True, bool_as_flag=False)
+        else structlog.processors.LogfmtRenderer(
+            key_order=order, drop_missing=True, bool_as_flag=False
+        )
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

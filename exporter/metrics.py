@@ -5,7 +5,9 @@ from enum import Enum
 
 PREFIX = "flashback_ai_daily_"
 DAY_START = PREFIX + "start_timestamp_seconds"
-DAY_START_HELP = "The UTC midnight at which the day began, in Unix seconds. Values are cached between polls."
+DAY_START_HELP = (
+    "The UTC midnight at which the day began, in Unix seconds. Values are cached between polls."
+)
 
 DIMENSIONS = {
     "repo_id": "repoId",
@@ -19,7 +21,9 @@ DIMENSIONS = {
 }
 """Label name to record field, for the eight dimensions of a record."""
 
-FILTERS = {label: field for label, field in DIMENSIONS.items() if label != "host"} | {"hosts": "hosts"}
+FILTERS = {label: field for label, field in DIMENSIONS.items() if label != "host"} | {
+    "hosts": "hosts"
+}
 """Filter name in the configuration to query parameter of the API: as the dimensions, but `hosts`."""
 
 
@@ -68,8 +72,18 @@ METRICS = (
     Metric("api_calls", "Calls to the LLM API", {"": "apiCalls"}),
     Metric("input_tokens", "Input tokens", {"": "tokensIn"}, Kind.BIG_COUNT),
     Metric("output_tokens", "Output tokens", {"": "tokensOut"}, Kind.BIG_COUNT),
-    Metric("llm_input_tokens", "Input tokens as the LLM counts them", {"": "llmTokensIn"}, Kind.BIG_COUNT),
-    Metric("llm_output_tokens", "Output tokens as the LLM counts them", {"": "llmTokensOut"}, Kind.BIG_COUNT),
+    Metric(
+        "llm_input_tokens",
+        "Input tokens as the LLM counts them",
+        {"": "llmTokensIn"},
+        Kind.BIG_COUNT,
+    ),
+    Metric(
+        "llm_output_tokens",
+        "Output tokens as the LLM counts them",
+        {"": "llmTokensOut"},
+        Kind.BIG_COUNT,
+    ),
     Metric(
         "active_conversations",
         "Conversations that were active, not additive across users and days",
@@ -111,18 +125,39 @@ _EXPORTER = "flashback_exporter_"
 OWN_METRICS = {
     metric.name: metric
     for metric in (
-        OwnMetric("flashback_up", "gauge", _QUERY, "1 where the last poll succeeded and its data is not too old."),
+        OwnMetric(
+            "flashback_up",
+            "gauge",
+            _QUERY,
+            "1 where the last poll succeeded and its data is not too old.",
+        ),
         OwnMetric(_EXPORTER + "polls_total", "counter", _QUERY, "Polls finished, well or badly."),
-        OwnMetric(_EXPORTER + "poll_failures_total", "counter", _REASON, "Polls that failed, by reason."),
         OwnMetric(
-            _EXPORTER + "polls_skipped_total", "counter", _QUERY, "Polls left out because the one before still ran."
+            _EXPORTER + "poll_failures_total", "counter", _REASON, "Polls that failed, by reason."
         ),
         OwnMetric(
-            _EXPORTER + "poll_duration_seconds", "gauge", _QUERY, "How long the last poll took, retries included."
+            _EXPORTER + "polls_skipped_total",
+            "counter",
+            _QUERY,
+            "Polls left out because the one before still ran.",
         ),
-        OwnMetric(_EXPORTER + "poll_interval_seconds", "gauge", _QUERY, "The configured time between two polls."),
         OwnMetric(
-            _EXPORTER + "last_poll_timestamp_seconds", "gauge", _QUERY, "When the last poll finished; 0 before it."
+            _EXPORTER + "poll_duration_seconds",
+            "gauge",
+            _QUERY,
+            "How long the last poll took, retries included.",
+        ),
+        OwnMetric(
+            _EXPORTER + "poll_interval_seconds",
+            "gauge",
+            _QUERY,
+            "The configured time between two polls.",
+        ),
+        OwnMetric(
+            _EXPORTER + "last_poll_timestamp_seconds",
+            "gauge",
+            _QUERY,
+            "When the last poll finished; 0 before it.",
         ),
         OwnMetric(
             _EXPORTER + "last_success_timestamp_seconds",
@@ -132,13 +167,26 @@ OWN_METRICS = {
         ),
         OwnMetric(_EXPORTER + "records", "gauge", _QUERY, "Valid records in the last good poll."),
         OwnMetric(
-            _EXPORTER + "rejected_records_total", "counter", _REASON, "Records left out because they are not valid."
+            _EXPORTER + "rejected_records_total",
+            "counter",
+            _REASON,
+            "Records left out because they are not valid.",
         ),
-        OwnMetric(_EXPORTER + "groups", "gauge", _QUERY, "Combinations of label values in the last good poll."),
         OwnMetric(
-            _EXPORTER + "folded_groups", "gauge", _QUERY, "Those of them that are added up in the group `other`."
+            _EXPORTER + "groups",
+            "gauge",
+            _QUERY,
+            "Combinations of label values in the last good poll.",
         ),
-        OwnMetric(_EXPORTER + "series", "gauge", _QUERY, "Series of AI statistics that are being served."),
+        OwnMetric(
+            _EXPORTER + "folded_groups",
+            "gauge",
+            _QUERY,
+            "Those of them that are added up in the group `other`.",
+        ),
+        OwnMetric(
+            _EXPORTER + "series", "gauge", _QUERY, "Series of AI statistics that are being served."
+        ),
         OwnMetric(
             _EXPORTER + "api_requests_total",
             "counter",
@@ -157,7 +205,12 @@ OWN_METRICS = {
             (),
             "When the access token in use expires; 0 where that is not known.",
         ),
-        OwnMetric(_EXPORTER + "config_last_reload_successful", "gauge", (), "1 where the last reload was good."),
+        OwnMetric(
+            _EXPORTER + "config_last_reload_successful",
+            "gauge",
+            (),
+            "1 where the last reload was good.",
+        ),
         OwnMetric(
             _EXPORTER + "config_last_reload_success_timestamp_seconds",
             "gauge",

@@ -15,7 +15,9 @@ from exporter.daemon import Exporter
 from exporter.errors import ConfigError
 from exporter.web.server import addresses, bound, serving
 
-_LAST_RESORT = 4.5  # seconds after which the process ends even if a thread still hangs in a DNS look-up
+_LAST_RESORT = (
+    4.5  # seconds after which the process ends even if a thread still hangs in a DNS look-up
+)
 
 _log = structlog.get_logger(__name__)
 

@@ -22,8 +22,22 @@ MIN_STEP, COUNTER_STEP = "5m", "15m"
 """Nothing changes more often than the API is polled, every 5 minutes by default. Four steps make `$__rate_interval`,
 so a counter's rate is that of the last hour."""
 
-BLUE, PURPLE, TEAL, GREEN, GREY, SAND = "#5794F2", "#A780D6", "#37A2A6", "#56A64B", "#8E8E9C", "#C9A15D"
-RED, ORANGE, YELLOW, PINK, BROWN, CYAN = "#E02F44", "#FF9830", "#F2CC0C", "#F27DB4", "#96602C", "#4FC3E0"
+BLUE, PURPLE, TEAL, GREEN, GREY, SAND = (
+    "#5794F2",
+    "#A780D6",
+    "#37A2A6",
+    "#56A64B",
+    "#8E8E9C",
+    "#C9A15D",
+)
+RED, ORANGE, YELLOW, PINK, BROWN, CYAN = (
+    "#E02F44",
+    "#FF9830",
+    "#F2CC0C",
+    "#F27DB4",
+    "#96602C",
+    "#4FC3E0",
+)
 ALERT_SEVERITIES = {"critical": RED, "warning": ORANGE, "info": BLUE}
 SEVERITIES = {"low": YELLOW, "medium": ORANGE, "high": RED}
 PROVIDERS = {"openai": BLUE, "anthropic": PURPLE, "google": TEAL, "aws": SAND, "other": GREY}
@@ -81,7 +95,9 @@ HEADINGS = {
 }
 """Label to the words people see."""
 
-PLURALS = {label: f"{heading}s" for label, heading in HEADINGS.items()} | {"repo_id": "Repositories"}
+PLURALS = {label: f"{heading}s" for label, heading in HEADINGS.items()} | {
+    "repo_id": "Repositories"
+}
 
 AGE = ((None, "green"), (900, "orange"), (3600, "red"))
 """Three polls at the default interval, and the age beyond which the exporter no longer serves data."""
@@ -143,7 +159,9 @@ def number(
         .with_target(_query(expr, legend).instant())
     )
     by_threshold = dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)
-    panel.color_scheme(by_threshold if thresholds else _fixed("text")).thresholds(_steps(thresholds or NEVER))
+    panel.color_scheme(by_threshold if thresholds else _fixed("text")).thresholds(
+        _steps(thresholds or NEVER)
+    )
     return _panel(panel, title, text, unit=unit, decimals=decimals, no_value=no_value, size=(3, 4))
 
 
@@ -164,21 +182,32 @@ def lines(
     """Return values over time; those named in `dashed` are what the others are compared with."""
     panel = _graph(queries, min_step, colors, stacked=stacked)
     alone = len(queries) == 1 and "{{" not in queries[0].legend
-    panel.fill_opacity(30 if stacked else 10 if alone else 0).line_width(1).show_points(kinds.VisibilityMode.AUTO)
+    panel.fill_opacity(30 if stacked else 10 if alone else 0).line_width(1).show_points(
+        kinds.VisibilityMode.AUTO
+    )
     for name in dashed:
         panel.override_by_name(name, [_set("custom.lineStyle", {"fill": "dash", "dash": [8, 6]})])
     if thresholds:
-        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED))
+        panel.thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(kinds.GraphThresholdsStyleMode.DASHED)
+        )
         panel.thresholds(_steps(thresholds))
     return _panel(panel, title, text, unit=unit, no_value=no_value, size=size)
 
 
 def days(
-    title: str, queries: Sequence[Query], text: str, *, colors: Mapping[str, str], size: tuple[int, int] = (8, 8)
+    title: str,
+    queries: Sequence[Query],
+    text: str,
+    *,
+    colors: Mapping[str, str],
+    size: tuple[int, int] = (8, 8),
 ) -> timeseries.Panel:
     """Return one bar for each UTC day, standing on its own day: a bar begins at the day's midnight."""
     panel = _graph(queries, "1d", colors, stacked=True)
-    panel.draw_style(kinds.GraphDrawStyle.BARS).bar_alignment(kinds.BarAlignment.AFTER).bar_width_factor(0.8)
+    panel.draw_style(kinds.GraphDrawStyle.BARS).bar_alignment(
+        kinds.BarAlignment.AFTER
+    ).bar_width_factor(0.8)
     panel.fill_opacity(80).line_width(0).time_from("30d")
     text = f"{text} One bar for each UTC day, the last one so far: the last 30 days, or an absolute time range."
     return _panel(panel, title, text, unit="short", no_value=NOTHING, size=size)
@@ -187,7 +216,8 @@ def days(
 def violations_per_day() -> timeseries.Panel:
     """Return the bars of policy violations by severity, the same wherever they stand."""
     queries = [
-        Query(promql.each_day("policy_violations_by_severity", also=f'severity="{name}"'), name) for name in SEVERITIES
+        Query(promql.each_day("policy_violations_by_severity", also=f'severity="{name}"'), name)
+        for name in SEVERITIES
     ]
     return days("Violations per day", queries, "Policy violations, by severity.", colors=SEVERITIES)
 
@@ -204,20 +234,27 @@ def listing(
     size: tuple[int, int] = (12, 8),
 ) -> table.Panel:
     """Return a table: a row for each combination of `keys` (label to heading), sorted by a column, largest first."""
-    panel = table.Panel().cell_height(kinds.TableCellHeight.SM).show_header(True).field_min_max(True)
+    panel = (
+        table.Panel().cell_height(kinds.TableCellHeight.SM).show_header(True).field_min_max(True)
+    )
     panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
     for place, column in enumerate(columns):
         expr = promql.named(column.expr, *(label for label in keys if label in promql.LABELS))
         panel.with_target(_query(expr, place=place).instant().format(PromQueryFormat.TABLE))
         panel.override_by_name(column.title, _cell(column))
-    values = [f"Value #{_letter(place)}" for place in range(len(columns))] if len(columns) > 1 else ["Value"]
+    values = (
+        [f"Value #{_letter(place)}" for place in range(len(columns))]
+        if len(columns) > 1
+        else ["Value"]
+    )
     names = {**keys, **dict(zip(values, (column.title for column in columns), strict=True))}
     if len(columns) > 1:
         panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     order = {name: place for place, name in enumerate(names)}
     panel.with_transformation(
         model.DataTransformerConfig(
-            id_val="organize", options={"excludeByName": {"Time": True}, "indexByName": order, "renameByName": names}
+            id_val="organize",
+            options={"excludeByName": {"Time": True}, "indexByName": order, "renameByName": names},
         )
     )
     for label, heading in keys.items():
@@ -242,7 +279,9 @@ def ranking(
     """Return the twenty largest values of a label, as bars; a name leads to Usage."""
     largest = replace(column, expr=f"topk(20, {column.expr})", bar=column.bar or BLUE)
     keys = {label: HEADINGS[label]}
-    return listing(title, keys, (largest,), text, sort=column.title, links=True, no_value=no_value, size=size)
+    return listing(
+        title, keys, (largest,), text, sort=column.title, links=True, no_value=no_value, size=size
+    )
 
 
 def mapping(values: Mapping[str, tuple[str, str]]) -> model.ValueMap:
@@ -267,7 +306,14 @@ def _usage_link(label: str) -> dict[str, object]:
 
 
 def _panel(
-    panel: P, title: str, text: str, *, unit: str, no_value: str, size: tuple[int, int], decimals: int | None = None
+    panel: P,
+    title: str,
+    text: str,
+    *,
+    unit: str,
+    no_value: str,
+    size: tuple[int, int],
+    decimals: int | None = None,
 ) -> P:
     panel.title(title).description(text).datasource(DATASOURCE).unit(unit).no_value(no_value)
     panel.span(size[0]).height(size[1])
@@ -278,8 +324,16 @@ def _graph(
     queries: Sequence[Query], min_step: str, colors: Mapping[str, str] | None, *, stacked: bool
 ) -> timeseries.Panel:
     panel = timeseries.Panel().min(0).thresholds(_steps(NEVER))
-    panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL if stacked else kinds.StackingMode.NONE))
-    panel.tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
+    panel.stacking(
+        common.StackingConfig().mode(
+            kinds.StackingMode.NORMAL if stacked else kinds.StackingMode.NONE
+        )
+    )
+    panel.tooltip(
+        common.VizTooltipOptions()
+        .mode(kinds.TooltipDisplayMode.MULTI)
+        .sort(kinds.SortOrder.DESCENDING)
+    )
     legend = common.VizLegendOptions().show_legend(True).display_mode(kinds.LegendDisplayMode.LIST)
     panel.legend(legend.placement(kinds.LegendPlacement.BOTTOM).calcs([]))
     panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
@@ -291,7 +345,9 @@ def _graph(
 
 
 def _query(expr: str, legend: str = "", place: int = 0) -> prometheus.Dataquery:
-    return prometheus.Dataquery().expr(expr).legend_format(legend or "__auto").ref_id(_letter(place))
+    return (
+        prometheus.Dataquery().expr(expr).legend_format(legend or "__auto").ref_id(_letter(place))
+    )
 
 
 def _letter(place: int) -> str:
@@ -314,7 +370,11 @@ def _cell(column: Column) -> list[model.DynamicConfigValue]:
     if column.decimals is not None:
         settings.append(_set("decimals", column.decimals))
     if column.bar:
-        settings.append(_set("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}))
+        settings.append(
+            _set(
+                "custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
+            )
+        )
         settings.append(_set("color", {"mode": "fixed", "fixedColor": column.bar}))
         settings.append(_set("min", 0))
     if column.mappings:
@@ -336,4 +396,6 @@ def _text_colors(thresholds: Thresholds) -> list[model.DynamicConfigValue]:
     ]
 
 
-_SEVERITY_COLORS = mapping({name: (name, color) for name, color in (ALERT_SEVERITIES | SEVERITIES).items()})
+_SEVERITY_COLORS = mapping(
+    {name: (name, color) for name, color in (ALERT_SEVERITIES | SEVERITIES).items()}
+)

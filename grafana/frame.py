@@ -41,9 +41,16 @@ class Page:
 def one_query() -> list[dashboard.QueryVariable]:
     """Return the variables of a dashboard about AI statistics: one query, since queries overlap, and its labels."""
     query = _variable("query", "Query", promql.own("flashback_up", promql.TARGET)).current(DEFAULT)
-    query.description("One query of the exporter's configuration. Queries overlap, so they are never added up.")
+    query.description(
+        "One query of the exporter's configuration. Queries overlap, so they are never added up."
+    )
     labels = [
-        _many(label, HEADINGS[label], promql.daily("api_calls", labels=promql.LABELS[:place]), every=".*")
+        _many(
+            label,
+            HEADINGS[label],
+            promql.daily("api_calls", labels=promql.LABELS[:place]),
+            every=".*",
+        )
         for place, label in enumerate(promql.LABELS)
     ]
     return [*_targets(), query, *labels]
@@ -51,7 +58,10 @@ def one_query() -> list[dashboard.QueryVariable]:
 
 def all_queries() -> list[dashboard.QueryVariable]:
     """Return the variables of a dashboard about the exporter, where queries stand side by side."""
-    return [*_targets(), _many("query", "Query", promql.own("flashback_up", promql.TARGET), every=".+")]
+    return [
+        *_targets(),
+        _many("query", "Query", promql.own("flashback_up", promql.TARGET), every=".+"),
+    ]
 
 
 def to_json(page: Page) -> str:
@@ -63,8 +73,12 @@ def to_json(page: Page) -> str:
 
 
 def _build(page: Page) -> model.Dashboard:
-    frame = dashboard.Dashboard(page.title).uid(page.uid).description(page.text).tags([TAG]).readonly()
-    frame.timezone("utc").time(page.time, "now").refresh("5m").tooltip(model.DashboardCursorSync.CROSSHAIR)
+    frame = (
+        dashboard.Dashboard(page.title).uid(page.uid).description(page.text).tags([TAG]).readonly()
+    )
+    frame.timezone("utc").time(page.time, "now").refresh("5m").tooltip(
+        model.DashboardCursorSync.CROSSHAIR
+    )
     frame.link(
         dashboard.DashboardLink("Flashback")
         .type(model.DashboardLinkType.DASHBOARDS)
@@ -84,7 +98,10 @@ def _build(page: Page) -> model.Dashboard:
         .tag_keys("severity,query,instance,repo_id,repo_ai_api_key_id,llm_model")
     )
     frame.with_variable(
-        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus").current(DEFAULT)
+        dashboard.DatasourceVariable("datasource")
+        .label("Data source")
+        .type("prometheus")
+        .current(DEFAULT)
     )
     for variable in page.variables:
         frame.with_variable(variable)
@@ -107,12 +124,16 @@ def _targets() -> list[dashboard.QueryVariable]:
     info = promql.own("build_info", "")
     narrowed = promql.own("build_info", 'job=~"$job"')
     instance = _many("instance", "Exporter", narrowed, every=".+")
-    instance.description("Exporters that poll the same account are counted once; choose one of several accounts.")
+    instance.description(
+        "Exporters that poll the same account are counted once; choose one of several accounts."
+    )
     return [_many("job", "Job", info.removesuffix("{}"), every=".+"), instance]
 
 
 def _many(name: str, label: str, selector: str, *, every: str) -> dashboard.QueryVariable:
-    return _variable(name, label, selector).multi(True).include_all(True).all_value(every).current(ALL)
+    return (
+        _variable(name, label, selector).multi(True).include_all(True).all_value(every).current(ALL)
+    )
 
 
 def _variable(name: str, label: str, selector: str) -> dashboard.QueryVariable:

@@ -111,7 +111,9 @@ def _new() -> tuple[Panel, ...]:
 
 
 def _firing() -> tuple[Panel, ...]:
-    shown = {"severity": "Severity", "alertname": "Alert"} | {label: HEADINGS[label] for label in NAMED}
+    shown = {"severity": "Severity", "alertname": "Alert"} | {
+        label: HEADINGS[label] for label in NAMED
+    }
     return (
         listing(
             "Firing policy alerts",

@@ -27,7 +27,9 @@ from grafana.promql import ANY_QUERY, TARGET, hourly, own, per, recorded
 
 UP = mapping({"0": ("Down", RED), "1": ("Up", GREEN)})
 OK = mapping({"0": ("Failed", RED), "1": ("OK", GREEN)})
-LAST_HOUR = "Of the hour before each moment, or of more in a long time range. Too low in the first hour."
+LAST_HOUR = (
+    "Of the hour before each moment, or of more in a long time range. Too low in the first hour."
+)
 SOON = "After some minutes of scraping"
 MOST = "In a long time range, the most in each step."
 
@@ -125,8 +127,12 @@ def _fresh() -> tuple[Panel, ...]:
             {"instance": "Exporter", "query": "Query"},
             (
                 Column("Last poll", _each(own("flashback_up")), mappings=(OK,), width=90),
-                Column("Since good poll", f"time() - {_each(f'{stamps[0]} > 0')}", unit="s", width=140),
-                Column("Since last poll", f"time() - {_each(f'{stamps[1]} > 0')}", unit="s", width=140),
+                Column(
+                    "Since good poll", f"time() - {_each(f'{stamps[0]} > 0')}", unit="s", width=140
+                ),
+                Column(
+                    "Since last poll", f"time() - {_each(f'{stamps[1]} > 0')}", unit="s", width=140
+                ),
                 Column("Interval", _each(own("poll_interval_seconds")), unit="s", width=90),
                 Column("Took", _each(own("poll_duration_seconds")), unit="s", width=90),
                 Column("Records", _each(own("records")), width=100),
@@ -150,7 +156,12 @@ def _fresh() -> tuple[Panel, ...]:
         ),
         lines(
             "Duration of the last poll",
-            [Query(_by_query(f"max_over_time({own('poll_duration_seconds')}[$__interval])"), "{{query}}")],
+            [
+                Query(
+                    _by_query(f"max_over_time({own('poll_duration_seconds')}[$__interval])"),
+                    "{{query}}",
+                )
+            ],
             f"How long the last poll took, retries included, by query. {MOST}",
             unit="s",
         ),
@@ -169,7 +180,10 @@ def _polls() -> tuple[Panel, ...]:
     counted: tuple[tuple[str, list[Query], str, Mapping[str, str], int], ...] = (
         (
             "Polls per hour",
-            [Query(hourly(own("polls_total")), "Finished"), Query(hourly(own("polls_skipped_total")), "Skipped")],
+            [
+                Query(hourly(own("polls_total")), "Finished"),
+                Query(hourly(own("polls_skipped_total")), "Skipped"),
+            ],
             "Polls finished, well or badly, and polls left out because the one before still ran.",
             {"Finished": BLUE, "Skipped": ORANGE},
             8,
@@ -266,7 +280,12 @@ def _process() -> tuple[Panel, ...]:
         ),
         lines(
             "CPU",
-            [Query(f"rate(process_cpu_seconds_total{{{TARGET}}}[$__rate_interval]) {mine}", "{{instance}}")],
+            [
+                Query(
+                    f"rate(process_cpu_seconds_total{{{TARGET}}}[$__rate_interval]) {mine}",
+                    "{{instance}}",
+                )
+            ],
             "Cores the exporter keeps busy; 100 % is one.",
             unit="percentunit",
             size=(8, 8),

@@ -48,7 +48,11 @@ def _today() -> tuple[Panel, ...]:
         ("Calls", "api_calls", "Calls to the LLM API."),
         ("Input tokens", "input_tokens", "Input tokens as the gateway counts them."),
         ("Output tokens", "output_tokens", "Output tokens as the gateway counts them."),
-        ("Conversations", "active_conversations", "Active conversations; one that used two models counts for both."),
+        (
+            "Conversations",
+            "active_conversations",
+            "Active conversations; one that used two models counts for both.",
+        ),
         ("Violations", "policy_violations", "Policy violations found."),
         ("Blocks", "blocks", "Requests blocked by policies."),
     )

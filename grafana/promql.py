@@ -24,7 +24,9 @@ def narrowed(labels: tuple[str, ...] = LABELS) -> str:
     return ", ".join(f'{label}=~"${label}"' for label in labels)
 
 
-def daily(metric: str, *, day: str = "today", labels: tuple[str, ...] = LABELS, also: str = "") -> str:
+def daily(
+    metric: str, *, day: str = "today", labels: tuple[str, ...] = LABELS, also: str = ""
+) -> str:
     """Return the selector of one AI metric, for one query and one day; `also` is one more matcher."""
     matchers = (QUERY, f'day="{day}"', narrowed(labels), also)
     return f"{_DAILY[metric]}{{{', '.join(filter(None, matchers))}}}"

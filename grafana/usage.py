@@ -62,7 +62,9 @@ def _comparison() -> tuple[Panel, ...]:
         (
             Column("Today so far", now, width=115),
             Column("Yesterday by now", then, width=130),
-            Column("Change", f"({now}) / (({then}) > 0) - 1", unit="percentunit", decimals=1, width=72),
+            Column(
+                "Change", f"({now}) / (({then}) > 0) - 1", unit="percentunit", decimals=1, width=72
+            ),
             Column("All of yesterday", _each(yesterday), width=120),
         ),
         "Totals of today, of yesterday by the same time of day, and of all of yesterday. A conversation that used two "
@@ -75,7 +77,8 @@ def _comparison() -> tuple[Panel, ...]:
 
 def _each(expr: Callable[[str], str]) -> str:
     return " or ".join(
-        f'label_replace({expr(metric)}, "measure", "{title}", "", "")' for title, metric in _MEASURES.items()
+        f'label_replace({expr(metric)}, "measure", "{title}", "", "")'
+        for title, metric in _MEASURES.items()
     )
 
 
@@ -119,7 +122,9 @@ def _tokens() -> tuple[Panel, ...]:
             ranking(
                 title,
                 "llm_model",
-                Column("Tokens a call", per(today(metric, "llm_model"), calls), bar=color, width=150),
+                Column(
+                    "Tokens a call", per(today(metric, "llm_model"), calls), bar=color, width=150
+                ),
                 f"Mean of today's calls, by model, as the gateway counts them. {UTC_DAY}",
             )
             for title, metric, color in ranked
@@ -130,10 +135,18 @@ def _tokens() -> tuple[Panel, ...]:
             (
                 Column("Gateway in", today("input_tokens", "llm_model"), width=95),
                 Column("LLM in", today("llm_input_tokens", "llm_model"), width=80),
-                Column("More in", _more("input", "llm_model"), unit="percentunit", decimals=1, width=80),
+                Column(
+                    "More in", _more("input", "llm_model"), unit="percentunit", decimals=1, width=80
+                ),
                 Column("Gateway out", today("output_tokens", "llm_model"), width=105),
                 Column("LLM out", today("llm_output_tokens", "llm_model"), width=80),
-                Column("More out", _more("output", "llm_model"), unit="percentunit", decimals=1, width=85),
+                Column(
+                    "More out",
+                    _more("output", "llm_model"),
+                    unit="percentunit",
+                    decimals=1,
+                    width=85,
+                ),
             ),
             "Tokens as the gateway and as the LLM count them, and by how much the LLM counts more: what the gateway "
             f"adds to a request, such as a system prompt, and differences of tokenizers. {TODAY}",

@@ -16,13 +16,22 @@ def rows(heading: str) -> list[list[str]]:
     """Return the cells of the first table below a heading, without its head."""
     section = re.split(r"\n#+ ", README.split(f"\n{heading}\n", 1)[1])[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    return [
+        [cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")]
+        for line in lines[2:]
+    ]
 
 
 def test_the_table_of_ai_metrics_is_the_codes():
     """Every gauge of the AI statistics is listed with its API fields, its way of combining and its meaning."""
-    expected = [[metric.name, ", ".join(metric.fields.values()), metric.kind.value, metric.text] for metric in METRICS]
-    assert rows("### AI statistics") == [*expected, [DAY_START, "", "", "The UTC midnight at which the day began"]]
+    expected = [
+        [metric.name, ", ".join(metric.fields.values()), metric.kind.value, metric.text]
+        for metric in METRICS
+    ]
+    assert rows("### AI statistics") == [
+        *expected,
+        [DAY_START, "", "", "The UTC midnight at which the day began"],
+    ]
 
 
 def test_the_table_of_own_metrics_is_the_codes():
@@ -55,6 +64,10 @@ def test_every_dependency_has_a_reason():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     names = {re.match(r"[\w-]+", entry)[0].lower() for entry in wanted}
-    table = {name.strip().lower(): row[1] for row in rows("## Dependencies") for name in row[0].split(",")}
+    table = {
+        name.strip().lower(): row[1]
+        for row in rows("## Dependencies")
+        for name in row[0].split(",")
+    }
     assert table.keys() == names
     assert all(table.values())

@@ -77,7 +77,9 @@ class Authenticator:
         """Return another token than the one that the API answered 401 to. Raises PollError where there is none."""
         if self._api.authorization is not None:
             if self._fixed(self._api.authorization).value == refused.value:
-                raise RefusedError("the API refused the bearer token; it may have expired: they last an hour")
+                raise RefusedError(
+                    "the API refused the bearer token; it may have expired: they last an hour"
+                )
         elif self._token is refused or self._token is None:
             return await self._renewed()
         return await self.token()
@@ -104,8 +106,12 @@ class Authenticator:
     async def _renewed(self) -> Token:
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(), name="token renewal")
-            self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())  # if nobody waits
-        return await asyncio.shield(self._renewal)  # one caller's cancellation must not lose a rotated token
+            self._renewal.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # if nobody waits
+        return await asyncio.shield(
+            self._renewal
+        )  # one caller's cancellation must not lose a rotated token
 
     async def _renew(self) -> Token:
         refresh_token = self._stored_refresh_token()
@@ -116,20 +122,26 @@ class Authenticator:
                 return self._accepted(await self._ask(REFRESH, content, refresh_token))
             except RefusedError as error:
                 if login is None:
-                    raise RefusedError(f"{error}; put a new one into api.refresh_token_file") from None
+                    raise RefusedError(
+                        f"{error}; put a new one into api.refresh_token_file"
+                    ) from None
                 self._refresh_token = None
                 _log.info("refresh token refused, signing in again", error=str(error))
         if login is None:
             raise RefusedError("there is no refresh token")
         password = secret(login.password, login.password_file, "api.login.password")
         self._remember("password", password)
-        return self._accepted(await self._ask(LOGIN, {"email": login.email, "password": password}, password))
+        return self._accepted(
+            await self._ask(LOGIN, {"email": login.email, "password": password}, password)
+        )
 
     async def _ask(self, endpoint: str, content: Mapping[str, str], used: str) -> Mapping[str, Any]:
         """Post a secret, but not for some minutes after the API has refused just that one."""
         refused, until, message = self._refusal
         if refused == used and self._clock.monotonic() < until:
-            raise RefusedError(f"{message}; not tried again for some minutes unless the secret changes")
+            raise RefusedError(
+                f"{message}; not tried again for some minutes unless the secret changes"
+            )
         try:
             return await self._post(endpoint, content)
         except RefusedError as error:
@@ -156,7 +168,9 @@ class Authenticator:
         self._keep(answer.get("refreshToken"))
         value = answer.get("accessToken")
         if not isinstance(value, str) or not value:
-            raise PollError(Reason.INVALID_RESPONSE, "the answer to the sign-in holds no accessToken")
+            raise PollError(
+                Reason.INVALID_RESPONSE, "the answer to the sign-in holds no accessToken"
+            )
         claims = _claims(value)
         expires_at = _unix_seconds(answer.get("expiresAt")) or claims.get("exp", 0.0)
         now = self._clock.time()
@@ -169,7 +183,11 @@ class Authenticator:
         return self._token
 
     def _keep(self, refresh_token: object) -> None:
-        if not isinstance(refresh_token, str) or not refresh_token or not refresh_token.isprintable():
+        if (
+            not isinstance(refresh_token, str)
+            or not refresh_token
+            or not refresh_token.isprintable()
+        ):
             return
         self._refresh_token = refresh_token
         self._remember("refresh token", refresh_token)
@@ -179,7 +197,11 @@ class Authenticator:
                 write_secret(path, refresh_token)
                 self._seen_in_file = refresh_token
             except OSError as error:
-                _log.error("refresh token not saved, a restart will need another", path=str(path), error=error.strerror)
+                _log.error(
+                    "refresh token not saved, a restart will need another",
+                    path=str(path),
+                    error=error.strerror,
+                )
 
     def _usable(self, token: str) -> str:
         if not token.isascii() or not token.isprintable():
@@ -198,7 +220,10 @@ def _proxy_secrets(api: Api) -> dict[str, str]:
     proxy = urlsplit(api.proxy_url.get_secret_value() if api.proxy_url else "")
     password = unquote(proxy.password or "")
     credentials = f"{unquote(proxy.username or '')}:{password}" if password else ""
-    return {"proxy credentials": base64.b64encode(credentials.encode()).decode(), "proxy password": password}
+    return {
+        "proxy credentials": base64.b64encode(credentials.encode()).decode(),
+        "proxy password": password,
+    }
 
 
 def _forms(secret_value: str) -> set[str]:
@@ -219,6 +244,10 @@ def _claims(token: str) -> dict[str, float]:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return {name: _unix_seconds(claims[name]) for name in ("iat", "exp") if _unix_seconds(claims.get(name))}
+        return {
+            name: _unix_seconds(claims[name])
+            for name in ("iat", "exp")
+            if _unix_seconds(claims.get(name))
+        }
     except (IndexError, binascii.Error, ValueError, AttributeError, RecursionError):
         return {}

@@ -52,7 +52,11 @@ class FlashbackClient:
     """Asks the API for statistics: signed in, within limits, and not before the API wants to be asked again."""
 
     def __init__(
-        self, api: Api, clock: Clock, observe: Observer, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        api: Api,
+        clock: Clock,
+        observe: Observer,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Prepare, without connecting. Raises ConfigError where a TLS file or the address cannot be used."""
         self._api = api
@@ -70,7 +74,9 @@ class FlashbackClient:
                 proxy=api.proxy_url.get_secret_value() if api.proxy_url else None,
                 follow_redirects=False,
                 event_hooks={"response": [_forget_redirect]},
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: they would pile up
+                cookies=CookieJar(
+                    DefaultCookiePolicy(allowed_domains=())
+                ),  # none: they would pile up
                 trust_env=False,  # neither a proxy nor credentials that the configuration does not name
                 headers={
                     "Accept": "application/json",
@@ -78,10 +84,14 @@ class FlashbackClient:
                     "User-Agent": f"flashback-exporter/{__version__}",
                 },
             )
-            self._destination = self._http.base_url.host + (" through the proxy" if api.proxy_url else "")
+            self._destination = self._http.base_url.host + (
+                " through the proxy" if api.proxy_url else ""
+            )
             self._http.build_request("GET", DAILY)
         except (httpx.InvalidURL, ValueError):
-            raise ConfigError([Problem("api", "base_url or proxy_url is not a usable address")]) from None
+            raise ConfigError(
+                [Problem("api", "base_url or proxy_url is not a usable address")]
+            ) from None
 
     @property
     def token_expires_at(self) -> float:
@@ -151,7 +161,9 @@ class FlashbackClient:
             async with asyncio.timeout(max(0.0, deadline - self._clock.monotonic())):
                 return await waiting
         except TimeoutError:
-            raise PollError(Reason.TIMEOUT, "sign-in or other requests took all the time of this poll") from None
+            raise PollError(
+                Reason.TIMEOUT, "sign-in or other requests took all the time of this poll"
+            ) from None
 
     def _seconds_until(self, deadline: float) -> float:
         seconds = deadline - self._clock.monotonic()
@@ -161,7 +173,12 @@ class FlashbackClient:
 
     @asynccontextmanager
     async def _exchange(
-        self, method: str, endpoint: str, deadline: float, token: Token | None = None, **content: Any
+        self,
+        method: str,
+        endpoint: str,
+        deadline: float,
+        token: Token | None = None,
+        **content: Any,
     ) -> AsyncIterator[httpx.Response]:
         """Send one request, hand out its answer, and end both in time. Counts it and translates what goes wrong."""
         if self.wait:
@@ -175,12 +192,16 @@ class FlashbackClient:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._http.stream(method, endpoint, headers=headers, timeout=patience, **content) as response,
+                self._http.stream(
+                    method, endpoint, headers=headers, timeout=patience, **content
+                ) as response,
             ):
                 code = str(response.status_code)
                 yield response
         except (TimeoutError, httpx.TimeoutException):
-            raise PollError(Reason.TIMEOUT, f"no complete answer within {seconds:g} s", retryable=True) from None
+            raise PollError(
+                Reason.TIMEOUT, f"no complete answer within {seconds:g} s", retryable=True
+            ) from None
         except httpx.LocalProtocolError:
             raise PollError(Reason.INVALID_RESPONSE, "the request cannot be sent as HTTP") from None
         except (httpx.TransportError, ssl.SSLError) as error:
@@ -194,14 +215,22 @@ class FlashbackClient:
         if status == 200:
             return self._limited(_decompressed(response), self._api.max_response_size)
         reason = _REASONS.get(status) or (
-            Reason.SERVER_ERROR if status >= 500 else Reason.BAD_REQUEST if status >= 400 else Reason.INVALID_RESPONSE
+            Reason.SERVER_ERROR
+            if status >= 500
+            else Reason.BAD_REQUEST
+            if status >= 400
+            else Reason.INVALID_RESPONSE
         )
         hint = "; redirects are not followed, check api.base_url" if 300 <= status < 400 else ""
         message = ""
-        with suppress(PollError, httpx.TransportError, TimeoutError):  # whatever its body, the status tells enough
+        with suppress(
+            PollError, httpx.TransportError, TimeoutError
+        ):  # whatever its body, the status tells enough
             async with asyncio.timeout(min(_MESSAGE_PATIENCE, self._api.timeout / 8)):
                 message = self._message(_json(await anext(_decompressed(response), b"")))
-        error = PollError(reason, f"HTTP {status} {message}".strip() + hint, retryable=status in _RETRYABLE)
+        error = PollError(
+            reason, f"HTTP {status} {message}".strip() + hint, retryable=status in _RETRYABLE
+        )
         if error.retryable and (seconds := _retry_after(response, self._clock.time())):
             self._not_before = max(self._not_before, self._clock.monotonic() + seconds)
             self._asked_to_wait = (reason, f"{error}, which asked to wait {seconds:.0f} s")
@@ -223,7 +252,9 @@ class FlashbackClient:
 
     def quotable(self, text: str) -> str:
         """Return a text that came from the API as it may stand in a log: printable, short and without secrets."""
-        return "".join(char if char.isprintable() else " " for char in self._auth.redact(text)[:200])
+        return "".join(
+            char if char.isprintable() else " " for char in self._auth.redact(text)[:200]
+        )
 
 
 def _json(content: bytes) -> Mapping[str, Any]:
@@ -241,7 +272,9 @@ def _decompressed(response: httpx.Response) -> AsyncIterator[bytes]:
         return response.aiter_raw(_PIECE)
     if encoding in ("gzip", "x-gzip"):
         return _gunzipped(response.aiter_raw(_PIECE))
-    raise PollError(Reason.INVALID_RESPONSE, "the answer has a Content-Encoding that was not asked for")
+    raise PollError(
+        Reason.INVALID_RESPONSE, "the answer has a Content-Encoding that was not asked for"
+    )
 
 
 async def _forget_redirect(response: httpx.Response) -> None:
@@ -259,7 +292,9 @@ async def _gunzipped(compressed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                     decompressor = zlib.decompressobj(wbits=31)
                 piece = decompressor.decompress(data, _PIECE)
                 yield piece
-                data = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+                data = (
+                    decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+                )
                 if not data and len(piece) < _PIECE:
                     break
     except zlib.error:
@@ -274,7 +309,9 @@ def _retry_after(response: httpx.Response, now: float) -> float:
     if value.isascii() and value.isdigit():
         return float(min(int(value[:9]), _MAX_RETRY_AFTER))
     moment = _http_date(value)
-    here = _http_date(response.headers.get("date", "")) or now  # the server's own date is immune to a wrong clock here
+    here = (
+        _http_date(response.headers.get("date", "")) or now
+    )  # the server's own date is immune to a wrong clock here
     return min(max(0.0, moment - here), _MAX_RETRY_AFTER)
 
 
@@ -291,23 +328,41 @@ def _broken_connection(error: Exception, host: str) -> PollError:
     cause: BaseException | None = error
     for _ in range(_MAX_CAUSES):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return PollError(Reason.TLS, f"the certificate of {host} is not trusted: {cause.verify_message}")
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return PollError(Reason.TLS, f"TLS with {host} failed: {cause.reason or 'handshake error'}")
+            return PollError(
+                Reason.TLS, f"the certificate of {host} is not trusted: {cause.verify_message}"
+            )
+        if isinstance(cause, ssl.SSLError) and not isinstance(
+            cause, ssl.SSLEOFError | ssl.SSLZeroReturnError
+        ):
+            return PollError(
+                Reason.TLS, f"TLS with {host} failed: {cause.reason or 'handshake error'}"
+            )
         if isinstance(cause, OSError) and cause.strerror:
-            return PollError(Reason.NETWORK, f"cannot reach {host}: {cause.strerror}", retryable=True)
+            return PollError(
+                Reason.NETWORK, f"cannot reach {host}: {cause.strerror}", retryable=True
+            )
         cause = cause and (cause.__cause__ or cause.__context__)
-    return PollError(Reason.NETWORK, f"the connection to {host} broke: {type(error).__name__}", retryable=True)
+    return PollError(
+        Reason.NETWORK, f"the connection to {host} broke: {type(error).__name__}", retryable=True
+    )
 
 
 def _ssl_context(tls: TlsConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file, password="")  # never ask a terminal
+            context.load_cert_chain(
+                tls.cert_file, tls.key_file, password=""
+            )  # never ask a terminal
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        what = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else "not PEM"
-        raise ConfigError([Problem("api.tls_config", f"the files cannot be used: {what}")]) from None
+        what = (
+            error.strerror
+            if isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+            else "not PEM"
+        )
+        raise ConfigError(
+            [Problem("api.tls_config", f"the files cannot be used: {what}")]
+        ) from None
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -14,7 +14,9 @@ from typing import Any
 
 from exporter.errors import PollError, Reason
 
-_MAX_VALUE = 1 << 20  # characters of one record; bounds memory and the work of trying again when more has come
+_MAX_VALUE = (
+    1 << 20
+)  # characters of one record; bounds memory and the work of trying again when more has come
 _MAX_DIGITS = 400  # an integer of more digits is beyond any float
 _MORE = object()  # what the reader's steps yield where the text runs out
 
@@ -23,7 +25,9 @@ _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 
 
 def _bounded_int(digits: str) -> float:
-    return int(digits) if len(digits) < _MAX_DIGITS else float("-inf" if digits[0] == "-" else "inf")
+    return (
+        int(digits) if len(digits) < _MAX_DIGITS else float("-inf" if digits[0] == "-" else "inf")
+    )
 
 
 _decode = json.JSONDecoder(strict=False).raw_decode
@@ -86,7 +90,10 @@ class ResponseReader:
             return []
         try:
             records: list[Any] = _decode_all(f"[{self._text[comma.end() : end]}]")
-        except (ValueError, RecursionError):  # the end of another object, or of none; a record that is not valid
+        except (
+            ValueError,
+            RecursionError,
+        ):  # the end of another object, or of none; a record that is not valid
             return []
         self._position = end
         return records
@@ -156,16 +163,25 @@ class ResponseReader:
             except RecursionError:
                 raise _invalid("the answer is nested too deeply") from None
             else:
-                if text[start] in '{["' or text[end : end + 1] not in ("", *".eE"):  # a number might go on
+                if text[start] in '{["' or text[end : end + 1] not in (
+                    "",
+                    *".eE",
+                ):  # a number might go on
                     self._position = end
                     return value
             if len(text) - start > _MAX_VALUE:
-                raise _invalid("the answer is not valid JSON, or holds a record of over a million characters")
+                raise _invalid(
+                    "the answer is not valid JSON, or holds a record of over a million characters"
+                )
             yield from self._more()
 
     def _more(self) -> Generator[Any, None, None]:
         if self._ended:
-            raise _invalid("the answer is not complete" if self._text or self._members else "the answer is empty")
+            raise _invalid(
+                "the answer is not complete"
+                if self._text or self._members
+                else "the answer is empty"
+            )
         yield _MORE
 
 

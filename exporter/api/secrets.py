@@ -18,7 +18,9 @@ def read_secret(path: Path, what: str) -> str:
     Raises PollError `auth`, naming `what` and the path, where the file is missing, unreadable, empty or no secret.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold up everything
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK
+        )  # a pipe must not hold up everything
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise PollError(Reason.AUTH, f"{what} {path} is no regular file")
@@ -35,12 +37,16 @@ def secret(value: SecretStr | None, path: Path | None, what: str) -> str:
     """Return a secret that the configuration holds itself (`value`) or names a file for (`path`)."""
     if path is not None:
         return read_secret(path, what + "_file")
-    return _checked(value.get_secret_value().encode(errors="surrogateescape") if value else b"", what)
+    return _checked(
+        value.get_secret_value().encode(errors="surrogateescape") if value else b"", what
+    )
 
 
 def write_secret(path: Path, value: str) -> None:
     """Replace a file's content at once, readable by its owner alone. Raises OSError and leaves the old file then."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600 from birth
+    descriptor, temporary = tempfile.mkstemp(
+        prefix=f".{path.name}.", dir=path.parent
+    )  # mode 0600 from birth
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(value + "\n")

@@ -22,7 +22,9 @@ _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 class Environment(BaseSettings):
     """The environment variables, each named `FLASHBACK_` and the field in capitals. Empty means unset."""
 
-    model_config = SettingsConfigDict(env_prefix="FLASHBACK_", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FLASHBACK_", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     access_token: str | None = Field(default=None, repr=False)
     email: str | None = None
@@ -71,7 +73,9 @@ def _filled(section: Mapping[str, Any], environment: Environment) -> dict[str, A
             if filled := {**_given(environment, wanted), **login}:
                 api["login"] = filled
         if environment.refresh_token_file:
-            api.setdefault("refresh_token_file", str(Path(environment.refresh_token_file).absolute()))
+            api.setdefault(
+                "refresh_token_file", str(Path(environment.refresh_token_file).absolute())
+            )
     return api
 
 
@@ -97,7 +101,9 @@ def _read(path: Path, name: str, places: dict[Location, str], problems: list[Pro
         raise ConfigError([Problem(name, "expected a few levels")]) from None
     except yaml.MarkedYAMLError as error:  # its text would quote the line, which may hold a secret
         place = _place(name, error.problem_mark) if error.problem_mark else name
-        raise ConfigError([*problems, Problem(place, f"not YAML: {_unquoted(error.problem)}")]) from None
+        raise ConfigError(
+            [*problems, Problem(place, f"not YAML: {_unquoted(error.problem)}")]
+        ) from None
     except yaml.YAMLError:
         raise ConfigError([Problem(name, "not YAML")]) from None
 
@@ -111,14 +117,22 @@ def _place(name: str, mark: Any) -> str:
 
 
 def _walk(
-    trial: yaml.constructor.SafeConstructor, node: yaml.Node, location: Location, name: str, places: dict[Location, str]
+    trial: yaml.constructor.SafeConstructor,
+    node: yaml.Node,
+    location: Location,
+    name: str,
+    places: dict[Location, str],
 ) -> Iterator[Problem]:
     """Note the place of every node below `node`; yield what a configuration may not hold, and cut it out."""
     place = places[location] = _place(name, node.start_mark)
     if len(places) > _MAX_VALUES:
-        raise ConfigError([Problem(place, f"expected no more than {_MAX_VALUES} values; aliases multiply them")])
+        raise ConfigError(
+            [Problem(place, f"expected no more than {_MAX_VALUES} values; aliases multiply them")]
+        )
     if len(location) > _MAX_DEPTH:
-        raise ConfigError([Problem(place, "expected a few levels, and no alias of what it stands in")])
+        raise ConfigError(
+            [Problem(place, "expected a few levels, and no alias of what it stands in")]
+        )
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield from _walk(trial, item, (*location, index), name, places)
@@ -145,11 +159,15 @@ def _walk(
 
 
 def _path(location: Location) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    return "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in location
+    ).lstrip(".")
 
 
 def _problem(detail: Any, places: Mapping[Location, str], name: str) -> Problem:
     location: Location = detail["loc"]
-    nearest = next((location[:n] for n in range(len(location), 0, -1) if location[:n] in places), ())
+    nearest = next(
+        (location[:n] for n in range(len(location), 0, -1) if location[:n] in places), ()
+    )
     where = places.get(nearest, name) if nearest or not location else name
     return Problem(f"{where}: {_path(location)}" if location else where, detail["msg"])

@@ -86,7 +86,10 @@ class Api(Settings):
         """Yield where there is not exactly one way to sign in; a refresh token may stand beside a password."""
         ways = {"authorization", "login", "refresh_token_file"} & given.keys()
         if "authorization" in ways and len(ways) > 1:
-            yield (), "expected one way to sign in: authorization, or login and/or refresh_token_file"
+            yield (
+                (),
+                "expected one way to sign in: authorization, or login and/or refresh_token_file",
+            )
         if not ways:
             yield (
                 (),
@@ -127,8 +130,8 @@ class Query(Settings):
     labels: Annotated[tuple[Label, ...], AfterValidator(distinct)] = tuple(
         label for label in DIMENSIONS if label not in ("user_uuid", "conversation_uuid")
     )
-    metrics: Annotated[tuple[MetricName, ...], AfterValidator(distinct), Field(min_length=1)] = tuple(
-        metric.short_name for metric in METRICS
+    metrics: Annotated[tuple[MetricName, ...], AfterValidator(distinct), Field(min_length=1)] = (
+        tuple(metric.short_name for metric in METRICS)
     )
     max_groups: Annotated[Whole, Field(ge=1)] = 10_000
 

@@ -21,10 +21,29 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-_DURATION_UNITS = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 0.001}
-_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+){unit})?" for unit in _DURATION_UNITS), re.ASCII)
+_DURATION_UNITS = {
+    "y": 31_536_000,
+    "w": 604_800,
+    "d": 86_400,
+    "h": 3_600,
+    "m": 60,
+    "s": 1,
+    "ms": 0.001,
+}
+_DURATION = re.compile(
+    "".join(rf"(?:(?P<{unit}>\d+){unit})?" for unit in _DURATION_UNITS), re.ASCII
+)
 _MAX_DURATION = 2**63 / 1e9  # as in Prometheus
-_SIZE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE_UNITS = {
+    "": 1,
+    "B": 1,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+}
 _SIZE = re.compile(rf"(\d+) ?({'|'.join(_SIZE_UNITS)})", re.ASCII)
 
 
@@ -33,14 +52,20 @@ def parse_duration(value: Any) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) and len(value) < 100 else None
     if not match or not value:
         raise ValueError("expected a duration such as 30s, 5m or 1h30m")
-    seconds = sum(int(count) * _DURATION_UNITS[unit] for unit, count in match.groupdict(default="0").items())
+    seconds = sum(
+        int(count) * _DURATION_UNITS[unit] for unit, count in match.groupdict(default="0").items()
+    )
     if seconds > _MAX_DURATION:
         raise ValueError("expected a duration of less than 292 years")
     return seconds
 
 
 def _parse_size(value: Any) -> int:
-    match = _SIZE.fullmatch(str(value)) if isinstance(value, str | int) and len(str(value)) < 100 else None
+    match = (
+        _SIZE.fullmatch(str(value))
+        if isinstance(value, str | int) and len(str(value)) < 100
+        else None
+    )
     if not match or isinstance(value, bool):
         raise ValueError("expected a size such as 512MiB or 1GiB")
     return int(match[1]) * _SIZE_UNITS[match[2]]
@@ -95,7 +120,9 @@ def usable_address(value: str, info: ValidationInfo) -> str:
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise ValueError("expected no user, password, query or fragment in it")
     if url.scheme == "http" and not info.data.get("allow_plain_http") and not _is_loopback(host):
-        raise ValueError("expected https: http shows the token to everybody on the way (allow_plain_http permits it)")
+        raise ValueError(
+            "expected https: http shows the token to everybody on the way (allow_plain_http permits it)"
+        )
     return value
 
 
@@ -164,9 +191,15 @@ class Settings(BaseModel):
             handler(data)
         except ValidationError as error:
             problems += [
-                InitErrorDetails(type=PydanticCustomError("part", _in_words(detail)), loc=detail["loc"], input=None)
+                InitErrorDetails(
+                    type=PydanticCustomError("part", _in_words(detail)),
+                    loc=detail["loc"],
+                    input=None,
+                )
                 for detail in error.errors(include_input=False)
-                if not (detail["type"] == "too_short" and _has_inner(detail["loc"], error))  # left by these
+                if not (
+                    detail["type"] == "too_short" and _has_inner(detail["loc"], error)
+                )  # left by these
             ]
         raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
 
@@ -194,7 +227,9 @@ _WORDS = {
 
 
 def _has_inner(location: tuple[int | str, ...], error: ValidationError) -> bool:
-    return any(inner["loc"][: len(location)] == location != inner["loc"] for inner in error.errors())
+    return any(
+        inner["loc"][: len(location)] == location != inner["loc"] for inner in error.errors()
+    )
 
 
 def _in_words(detail: ErrorDetails) -> str:

@@ -95,9 +95,13 @@ def _streams(rng: Random) -> Iterator[_Stream]:
     for name in _REPOSITORIES:
         repository = f"{name}-{rng.getrandbits(24):06x}"
         size = rng.lognormvariate(2.6, 0.9)
-        keys = [(f"{name}-{key}-{rng.getrandbits(24):06x}", 0.6**rank) for rank, key in enumerate(_KEYS)]
+        keys = [
+            (f"{name}-{key}-{rng.getrandbits(24):06x}", 0.6**rank) for rank, key in enumerate(_KEYS)
+        ]
         models = rng.sample(_MODELS, _MODELS_A_REPOSITORY)
-        for (key, weight), (kind, model, host, tokens_in, tokens_out, latency) in product(keys, models):
+        for (key, weight), (kind, model, host, tokens_in, tokens_out, latency) in product(
+            keys, models
+        ):
             for user in rng.sample(people, rng.randint(1, 4)):
                 dimensions = {
                     "repoId": repository,
@@ -110,7 +114,9 @@ def _streams(rng: Random) -> Iterator[_Stream]:
                 }
                 calls = size * weight * rng.lognormvariate(0.5, 0.8)
                 spread = rng.uniform(0.7, 1.4)
-                yield _Stream(dimensions, calls, int(tokens_in * spread), int(tokens_out * spread), latency)
+                yield _Stream(
+                    dimensions, calls, int(tokens_in * spread), int(tokens_out * spread), latency
+                )
 
 
 def _share_of_day(second: float) -> float:

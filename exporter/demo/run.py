@@ -19,7 +19,10 @@ def demo_config(port: int) -> Config:
     """Return the configuration of the demo, for a simulator on a port of loopback."""
     return Config.model_validate(
         {
-            "api": {"base_url": f"http://127.0.0.1:{port}", "login": {"email": EMAIL, "password": PASSWORD}},
+            "api": {
+                "base_url": f"http://127.0.0.1:{port}",
+                "login": {"email": EMAIL, "password": PASSWORD},
+            },
             "poll": {"interval": "15s"},
             "queries": [
                 {"name": "default"},
@@ -45,13 +48,18 @@ async def run_demo(options: argparse.Namespace) -> None:
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
     config = demo_config(api_sockets[0].getsockname()[1])
     exporter = await Exporter.create(config, lambda: config, clock)
-    app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle, notice=NOTICE)
+    app = create_app(
+        exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle, notice=NOTICE
+    )
 
     def greet(places: list[str]) -> None:
         print(f"\n{NOTICE}\n")
         for place in places:
             print(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
-        print(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)\n\nCtrl-C ends it.\n", flush=True)
+        print(
+            f"  API      http://{addresses(api_sockets)[0]}  (the simulator)\n\nCtrl-C ends it.\n",
+            flush=True,
+        )
 
     await run(exporter, app, sockets, greet)
     api.should_exit = True

@@ -65,7 +65,9 @@ class Simulator:
             Route(REFRESH, self._refreshed, methods=["POST"]),
             Route(DAILY, self._daily),
         ]
-        self.app = Starlette(routes=routes, middleware=[Middleware(GZipMiddleware, minimum_size=500)])
+        self.app = Starlette(
+            routes=routes, middleware=[Middleware(GZipMiddleware, minimum_size=500)]
+        )
 
     def misbehave(self, *faults: Fault, endpoint: str = DAILY) -> None:
         """Answer the next requests to an endpoint with these faults, one each."""
@@ -100,10 +102,17 @@ class Simulator:
     def _signed_in(self) -> Response:
         now = int(self._clock.time())
         self._issued += 1
-        claims: dict[str, Any] = {"sub": EMAIL, "iat": now, "exp": now + TOKEN_LIFETIME, "jti": self._issued}
+        claims: dict[str, Any] = {
+            "sub": EMAIL,
+            "iat": now,
+            "exp": now + TOKEN_LIFETIME,
+            "jti": self._issued,
+        }
         access = ".".join(_base64(part) for part in ({"alg": "none"}, claims)) + ".c2ltdWxhdG9y"
         refresh = f"refresh-{self._issued}"
-        self._access = {token: end for token, end in self._access.items() if end > now} | {access: claims["exp"]}
+        self._access = {token: end for token, end in self._access.items() if end > now} | {
+            access: claims["exp"]
+        }
         self._refresh.add(refresh)
         return JSONResponse(
             {
@@ -130,8 +139,12 @@ class Simulator:
         except ValueError:
             return JSONResponse({"success": False, "message": "Invalid date"}, 400)
         if start > end:
-            return JSONResponse({"success": False, "message": "startDate must not be after endDate"}, 400)
-        filters = {name: set(value.split(",")) for name, value in request.query_params.items() if value}
+            return JSONResponse(
+                {"success": False, "message": "startDate must not be after endDate"}, 400
+            )
+        filters = {
+            name: set(value.split(",")) for name, value in request.query_params.items() if value
+        }
         days = range(max(start, today - 400), min(end, today) + 1)
         return StreamingResponse(self._body(days, filters), media_type="application/json")
 
@@ -159,7 +172,11 @@ class Simulator:
         await asyncio.sleep(fault.delay)
         if fault.body is None and fault.status == 200:
             return None
-        body = fault.body if fault.body is not None else b'{"success": false, "message": "as requested"}'
+        body = (
+            fault.body
+            if fault.body is not None
+            else b'{"success": false, "message": "as requested"}'
+        )
         headers = {"Content-Type": "application/json", **fault.headers}
         return StreamingResponse(_dripping(body, fault.seconds_a_byte), fault.status, headers)
 
@@ -177,7 +194,8 @@ def _matches(record: Record, filters: Mapping[str, set[str]]) -> bool:
     """Filter as documented: repository, LLM and key are combined with OR, everything else with AND."""
     any_of = [record[name] in filters[name] for name in _ANY_OF if name in filters]
     all_of = [
-        str(record[field]) in {value.lower() if name == "llmType" else value for value in filters[name]}
+        str(record[field])
+        in {value.lower() if name == "llmType" else value for value in filters[name]}
         for name, field in _ALL_OF.items()
         if name in filters
     ]

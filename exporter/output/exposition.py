@@ -12,7 +12,16 @@ from itertools import islice
 
 from exporter.clock import midnight
 from exporter.config.sections import Query
-from exporter.metrics import CALLS, DAY_START, DAY_START_HELP, FIELD_INDEX, FIELD_KINDS, METRICS, Kind, Metric
+from exporter.metrics import (
+    CALLS,
+    DAY_START,
+    DAY_START_HELP,
+    FIELD_INDEX,
+    FIELD_KINDS,
+    METRICS,
+    Kind,
+    Metric,
+)
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.records import LATENCY_SCALE, MAX_NUMBER
 from exporter.steps import in_steps, let_go
@@ -65,13 +74,19 @@ async def render_query(query: Query, snapshot: Snapshot, today: int) -> Rendered
     Days after the snapshot's newest are shown as 0, for nothing is known to have happened on them; days before its
     oldest are left out.
     """
-    window = [today - offset for offset in range(len(snapshot.days)) if today - offset >= snapshot.days[-1]]
+    window = [
+        today - offset
+        for offset in range(len(snapshot.days))
+        if today - offset >= snapshot.days[-1]
+    ]
     head = f'query="{escaped(query.name)}",day="'
     labels = [
         '"' + "".join(f',{n}="{escaped(v)}"' for n, v in zip(query.labels, key, strict=True))
         async for key in in_steps(snapshot.groups)
     ]
-    lines: dict[str, list[bytes]] = {metric.name: [] for metric in METRICS if metric.short_name in query.metrics}
+    lines: dict[str, list[bytes]] = {
+        metric.name: [] for metric in METRICS if metric.short_name in query.metrics
+    }
     series = len(window)
     for day in window:
         index = snapshot.days.index(day) if day in snapshot.days else None
@@ -82,13 +97,17 @@ async def render_query(query: Query, snapshot: Snapshot, today: int) -> Rendered
         for metric in METRICS:
             if metric.name not in lines:
                 continue
-            samples = _samples(metric, f"{metric.name}{{{head}{day_label(today - day)}", labels, amounts)
+            samples = _samples(
+                metric, f"{metric.name}{{{head}{day_label(today - day)}", labels, amounts
+            )
             while step := list(islice(samples, _LINES_A_STEP)):
                 series += len(step)
                 lines[metric.name].append("".join(step).encode())
                 await asyncio.sleep(0)
     await let_go(labels)
-    starts = "".join(f'{DAY_START}{{{head}{day_label(today - day)}"}} {midnight(day)}\n' for day in window)
+    starts = "".join(
+        f'{DAY_START}{{{head}{day_label(today - day)}"}} {midnight(day)}\n' for day in window
+    )
     return RenderedQuery({**lines, DAY_START: [starts.encode()]}, series)
 
 
@@ -98,7 +117,9 @@ async def assemble(queries: Sequence[RenderedQuery]) -> Exposition:
     plain = []
     compressed = []
     pending = bytearray()
-    for name, text in [(metric.name, metric.help) for metric in METRICS] + [(DAY_START, DAY_START_HELP)]:
+    for name, text in [(metric.name, metric.help) for metric in METRICS] + [
+        (DAY_START, DAY_START_HELP)
+    ]:
         pieces = [piece for query in queries for piece in query.lines.get(name, ())]
         if pieces:
             plain += [f"# HELP {name} {text}\n# TYPE {name} gauge\n".encode(), *pieces]
@@ -112,7 +133,9 @@ async def assemble(queries: Sequence[RenderedQuery]) -> Exposition:
     return Exposition(tuple(plain), (*compressed, bytes(pending)), compressor)
 
 
-def _samples(metric: Metric, head: str, labels: Sequence[str], amounts: Sequence[tuple[int, ...]]) -> Iterator[str]:
+def _samples(
+    metric: Metric, head: str, labels: Sequence[str], amounts: Sequence[tuple[int, ...]]
+) -> Iterator[str]:
     """Yield the lines of one metric on one day: each group's, for each value that the metric is split by."""
     for split, field in metric.fields.items():
         index = FIELD_INDEX[field]

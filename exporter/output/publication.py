@@ -63,13 +63,19 @@ class Publication:
 
         def changed(states: States) -> States:
             state = states.get(name)
-            return {**states, name: state.after(outcome)} if state and state.source == source else states
+            return (
+                {**states, name: state.after(outcome)}
+                if state and state.source == source
+                else states
+            )
 
         await self.change(changed)
 
     async def skip(self, name: str) -> None:
         """Count a poll that was left out."""
-        await self.change(lambda states: {**states, name: states[name].after_skip()} if name in states else states)
+        await self.change(
+            lambda states: {**states, name: states[name].after_skip()} if name in states else states
+        )
 
     async def change(self, changed: Callable[[States], States]) -> None:
         """Publish the states that `changed` makes of the present ones."""
@@ -78,8 +84,15 @@ class Publication:
 
     def _is_current(self) -> bool:
         now = self._clock.monotonic()
-        shown = {name: snapshot for name, state in self._view.states.items() if (snapshot := state.snapshot(now))}
-        return self._view.today == utc_day(self._clock.time()) and shown.keys() == self._view.shown.keys()
+        shown = {
+            name: snapshot
+            for name, state in self._view.states.items()
+            if (snapshot := state.snapshot(now))
+        }
+        return (
+            self._view.today == utc_day(self._clock.time())
+            and shown.keys() == self._view.shown.keys()
+        )
 
     async def _publish(self, states: States) -> None:
         before, self._view = self._view, await self._next(states)
@@ -95,7 +108,11 @@ class Publication:
             if snapshot is not None:
                 old = before.shown.get(name)
                 unchanged = old is not None and old[0] is snapshot and before.today == today
-                rendered = old[1] if old and unchanged else await render_query(state.query, snapshot, today)
+                rendered = (
+                    old[1]
+                    if old and unchanged
+                    else await render_query(state.query, snapshot, today)
+                )
                 shown[name] = (snapshot, rendered)
         queries = [rendered for _, rendered in shown.values()]
         same = queries == [rendered for _, rendered in before.shown.values()]

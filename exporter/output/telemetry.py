@@ -38,7 +38,9 @@ class ApiTelemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register both metrics, with every endpoint at 0."""
-        self._requests = Counter(_REQUESTS.name, _REQUESTS.help, _REQUESTS.labels, registry=registry)
+        self._requests = Counter(
+            _REQUESTS.name, _REQUESTS.help, _REQUESTS.labels, registry=registry
+        )
         self._durations = Histogram(
             _DURATIONS.name, _DURATIONS.help, _DURATIONS.labels, registry=registry, buckets=_BUCKETS
         )
@@ -131,7 +133,10 @@ class ExporterCollector:
         """Yield one family for each metric of the table that is not counted elsewhere."""
         view = self._exporter.view
         for name, value in self._per_query(view).items():
-            yield _family(OWN_METRICS[name], (((query,), value(state)) for query, state in view.states.items()))
+            yield _family(
+                OWN_METRICS[name],
+                (((query,), value(state)) for query, state in view.states.items()),
+            )
         for name, counts in _PER_REASON.items():
             samples = (
                 ((query, reason), count)
@@ -153,9 +158,13 @@ class ExporterCollector:
             "flashback_up": lambda state: state.up(now),
             "flashback_exporter_polls_total": lambda state: state.polls,
             "flashback_exporter_polls_skipped_total": lambda state: state.skipped,
-            "flashback_exporter_poll_duration_seconds": lambda state: state.last.duration if state.last else 0,
+            "flashback_exporter_poll_duration_seconds": lambda state: (
+                state.last.duration if state.last else 0
+            ),
             "flashback_exporter_poll_interval_seconds": lambda state: state.interval,
-            "flashback_exporter_last_poll_timestamp_seconds": lambda state: state.last.finished_at if state.last else 0,
+            "flashback_exporter_last_poll_timestamp_seconds": lambda state: (
+                state.last.finished_at if state.last else 0
+            ),
             "flashback_exporter_last_success_timestamp_seconds": lambda state: (
                 state.good.finished_at if state.good else 0
             ),
@@ -166,7 +175,9 @@ class ExporterCollector:
         }
 
 
-_PER_REASON: Mapping[str, Callable[[QueryState], Mapping[Reason, int] | Mapping[Rejection, int]]] = {
+_PER_REASON: Mapping[
+    str, Callable[[QueryState], Mapping[Reason, int] | Mapping[Rejection, int]]
+] = {
     "flashback_exporter_poll_failures_total": lambda state: state.failures,
     "flashback_exporter_rejected_records_total": lambda state: state.rejected,
 }

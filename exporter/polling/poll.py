@@ -67,7 +67,9 @@ class Poll:
         snapshot: Snapshot | None = None
         reason, message = None, ""
         try:
-            snapshot = await self._attempts(started + self.seconds)(self._attempt, started + self.seconds, rejected)
+            snapshot = await self._attempts(started + self.seconds)(
+                self._attempt, started + self.seconds, rejected
+            )
         except PollError as error:
             reason, message = error.reason, str(error)
             _log.warning("poll failed", query=self.query.name, reason=reason.value, error=message)
@@ -75,21 +77,33 @@ class Poll:
             reason, message = Reason.INVALID_RESPONSE, "internal error, see the log"
             _log.exception("poll failed, which is a fault of the exporter", query=self.query.name)
         now = self.clock.monotonic()
-        return Outcome(self.clock.time(), now, now - started, dict(rejected), snapshot, reason, message)
+        return Outcome(
+            self.clock.time(), now, now - started, dict(rejected), snapshot, reason, message
+        )
 
     def _attempts(self, deadline: float) -> AsyncRetrying:
         def enough(state: RetryCallState) -> bool:
-            return state.attempt_number >= self.attempts or self.clock.monotonic() + state.upcoming_sleep >= deadline
+            return (
+                state.attempt_number >= self.attempts
+                or self.clock.monotonic() + state.upcoming_sleep >= deadline
+            )
 
         def log(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            _log.info("trying again", query=self.query.name, after=f"{state.upcoming_sleep:.1f}s", error=str(error))
+            _log.info(
+                "trying again",
+                query=self.query.name,
+                after=f"{state.upcoming_sleep:.1f}s",
+                error=str(error),
+            )
 
         return AsyncRetrying(
             sleep=self.clock.sleep,
             stop=enough,
             wait=lambda state: max(_BACKOFF(state), self.client.wait),
-            retry=retry_if_exception(lambda error: isinstance(error, PollError) and error.retryable),
+            retry=retry_if_exception(
+                lambda error: isinstance(error, PollError) and error.retryable
+            ),
             before_sleep=log,
             reraise=True,
         )
@@ -107,11 +121,17 @@ class Poll:
             counts = {reason.value: count for reason, count in rejected.items()}
             _log.warning("records left out", query=self.query.name, **counts)
             if not snapshot.records:
-                raise PollError(Reason.INVALID_RESPONSE, f"none of the {rejected.total()} records is valid")
+                raise PollError(
+                    Reason.INVALID_RESPONSE, f"none of the {rejected.total()} records is valid"
+                )
         return snapshot
 
     async def _read(
-        self, grouping: Grouping, asked: dict[str, str], deadline: float, rejected: Counter[Rejection]
+        self,
+        grouping: Grouping,
+        asked: dict[str, str],
+        deadline: float,
+        rejected: Counter[Rejection],
     ) -> None:
         reader = ResponseReader()
         try:
@@ -125,7 +145,9 @@ class Poll:
                 raise PollError(error.reason, f"{error}: {said}") from None
             raise
 
-    def _add(self, raw_records: list[Any], grouping: Grouping, rejected: Counter[Rejection]) -> None:
+    def _add(
+        self, raw_records: list[Any], grouping: Grouping, rejected: Counter[Rejection]
+    ) -> None:
         for raw in raw_records:
             try:
                 grouping.add(parse_record(raw, grouping.window))
@@ -133,4 +155,6 @@ class Poll:
                 rejected[rejection.reason] += 1
                 if rejected.total() <= _LOGGED_REJECTIONS:
                     reason, field = rejection.reason.value, rejection.field
-                    _log.warning("record left out", query=self.query.name, reason=reason, field=field)
+                    _log.warning(
+                        "record left out", query=self.query.name, reason=reason, field=field
+                    )

@@ -66,7 +66,11 @@ class Scheduler:
     def seconds_to_next_poll(self, name: str) -> float | None:
         """Return when a query is polled next, in seconds from now; None where it is not scheduled."""
         job = self._timers.get_job(name)
-        return max(0.0, (job.next_run_time - now_utc()).total_seconds()) if job and job.next_run_time else None
+        return (
+            max(0.0, (job.next_run_time - now_utc()).total_seconds())
+            if job and job.next_run_time
+            else None
+        )
 
     def start(self, plans: Mapping[str, Plan]) -> None:
         """Begin: every query is polled at once, then on its timer."""
@@ -82,7 +86,9 @@ class Scheduler:
         for name, plan in plans.items():
             if before.get(name) != plan:
                 trigger = IntervalTrigger(seconds=plan.interval, timezone=UTC)
-                self._timers.add_job(self._run, trigger, args=[name], id=name, replace_existing=True)
+                self._timers.add_job(
+                    self._run, trigger, args=[name], id=name, replace_existing=True
+                )
                 self._poll_soon(name)
 
     async def stop(self) -> None:
@@ -101,7 +107,9 @@ class Scheduler:
             await self._publication.skip(name)
             return
         self._tasks.add(asyncio.current_task())
-        with suppress(asyncio.CancelledError):  # that is `stop`; APScheduler would log it as a fault
+        with suppress(
+            asyncio.CancelledError
+        ):  # that is `stop`; APScheduler would log it as a fault
             try:
                 plan = self._running[name] = self._plans[name]
                 asked = window(self._clock, plan.days)
@@ -109,12 +117,16 @@ class Scheduler:
             finally:
                 self._running.pop(name, None)
                 self._tasks.discard(asyncio.current_task())
-            if name in self._plans and (self._plans[name] != plan or window(self._clock, plan.days) != asked):
+            if name in self._plans and (
+                self._plans[name] != plan or window(self._clock, plan.days) != asked
+            ):
                 self._poll_soon(name)  # a reload or midnight came in between
 
     async def _poll(self, plan: Plan) -> None:
         seconds = plan.interval * _SHARE_OF_INTERVAL
-        outcome = await Poll(plan.query, plan.days, seconds, plan.client, self._clock, self._data(plan)).run()
+        outcome = await Poll(
+            plan.query, plan.days, seconds, plan.client, self._clock, self._data(plan)
+        ).run()
         await self._publication.add(plan.query.name, plan.source, outcome)
 
     def _data(self, plan: Plan) -> Snapshot | None:

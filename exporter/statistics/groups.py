@@ -60,7 +60,8 @@ class Grouping:
         if days is None:
             if len(self._groups) >= self._max_found:
                 raise PollError(
-                    Reason.TOO_LARGE, f"the answer holds more than {self._max_found} groups; use fewer labels"
+                    Reason.TOO_LARGE,
+                    f"the answer holds more than {self._max_found} groups; use fewer labels",
                 )
             days = self._groups[key] = [None] * len(self.window)
         _add(days, self.window[record.day], record.amounts)

@@ -73,7 +73,9 @@ def _day(timestamp: Any, window: Mapping[int, int]) -> int:
     day = utc_day(timestamp)
     if day not in window:
         milliseconds = timestamp > MILLISECONDS_FROM
-        raise RejectedRecordError(Rejection.MILLISECONDS if milliseconds else Rejection.OUTSIDE_WINDOW, "timestamp")
+        raise RejectedRecordError(
+            Rejection.MILLISECONDS if milliseconds else Rejection.OUTSIDE_WINDOW, "timestamp"
+        )
     return day
 
 
@@ -82,7 +84,9 @@ def _labels(dimensions: tuple[Any, ...]) -> tuple[str, ...]:
         together = "".join(dimensions)
     except TypeError:
         together = ""
-    if together and together.isascii() and len(together) <= MAX_LABEL_BYTES:  # nearly always: nothing to cut or mend
+    if (
+        together and together.isascii() and len(together) <= MAX_LABEL_BYTES
+    ):  # nearly always: nothing to cut or mend
         return dimensions
     return tuple(map(_label, dimensions, DIMENSIONS.values()))
 
@@ -138,6 +142,10 @@ def _fault(value: Any) -> Rejection:
     return Rejection.WRONG_TYPE if value <= MAX_NUMBER else Rejection.NOT_FINITE
 
 
-_CHECK_OF: dict[Kind, Callable[[Any, str], int]] = {Kind.COUNT: _count, Kind.BIG_COUNT: _big_count, Kind.MEAN: _mean}
+_CHECK_OF: dict[Kind, Callable[[Any, str], int]] = {
+    Kind.COUNT: _count,
+    Kind.BIG_COUNT: _big_count,
+    Kind.MEAN: _mean,
+}
 _CHECKS = [(field, _CHECK_OF[kind]) for field, kind in FIELD_KINDS.items()]
 _LATENCY = list(FIELD_KINDS.values()).index(Kind.MEAN)

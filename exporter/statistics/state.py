@@ -70,7 +70,11 @@ class QueryState:
     def snapshot(self, now: float) -> Snapshot | None:
         """Return the data to show at `now` (monotonic): the last good, unless it is too old."""
         age = self.age(now)
-        return self.good.snapshot if self.good and age is not None and age <= self.max_data_age else None
+        return (
+            self.good.snapshot
+            if self.good and age is not None and age <= self.max_data_age
+            else None
+        )
 
     def up(self, now: float) -> bool:
         """Whether the last poll succeeded and its data is not too old at `now` (monotonic)."""

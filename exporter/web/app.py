@@ -24,7 +24,12 @@ _PAGE_HEADERS = {
 
 
 def create_app(
-    exporter: Exporter, clock: Clock, *, telemetry_path: str = "/metrics", lifecycle: bool = False, notice: str = ""
+    exporter: Exporter,
+    clock: Clock,
+    *,
+    telemetry_path: str = "/metrics",
+    lifecycle: bool = False,
+    notice: str = "",
 ) -> Starlette:
     """Return the web application of a running exporter. `notice` is shown on top of the page."""
 
@@ -34,14 +39,24 @@ def create_app(
         rest = exporter.own_metrics.render(openmetrics)
         compressed = accepts_gzip(request.headers.getlist("accept-encoding"))
         pieces = view.exposition.compressed(rest) if compressed else (*view.exposition.plain, rest)
-        return ReadyBytes(pieces, OPENMETRICS if openmetrics else TEXT, "gzip" if compressed else "")
+        return ReadyBytes(
+            pieces, OPENMETRICS if openmetrics else TEXT, "gzip" if compressed else ""
+        )
 
     async def page(_: Request) -> Response:
         view = await exporter.current()
         scheduler = exporter.scheduler
-        timings = {name: Timing(scheduler.polling(name), scheduler.seconds_to_next_poll(name)) for name in view.states}
+        timings = {
+            name: Timing(scheduler.polling(name), scheduler.seconds_to_next_poll(name))
+            for name in view.states
+        }
         content = Page(
-            view, timings, exporter.token_expires_at, exporter.reload_successful, exporter.reloaded_at, notice
+            view,
+            timings,
+            exporter.token_expires_at,
+            exporter.reload_successful,
+            exporter.reloaded_at,
+            notice,
         )
         return HTMLResponse(render_page(content, clock, telemetry_path), headers=_PAGE_HEADERS)
 
@@ -57,7 +72,9 @@ def create_app(
 
     async def reload(_: Request) -> Response:
         if not lifecycle:
-            return PlainTextResponse("Reloading over HTTP is off; --web.enable-lifecycle turns it on.\n", 403)
+            return PlainTextResponse(
+                "Reloading over HTTP is off; --web.enable-lifecycle turns it on.\n", 403
+            )
         try:
             await exporter.reload()
         except ConfigError as error:
@@ -101,7 +118,10 @@ def prefers_openmetrics(accept: Sequence[str]) -> bool:
     """Whether Accept headers rank OpenMetrics (in a version up to 1.0.0) above the text format."""
     wanted = {"openmetrics": 0.0, "text": 0.0}
     for media, options, quality in _choices(accept):
-        if media == "application/openmetrics-text" and options.get("version", "1.0.0") in ("1.0.0", "0.0.1"):
+        if media == "application/openmetrics-text" and options.get("version", "1.0.0") in (
+            "1.0.0",
+            "0.0.1",
+        ):
             wanted["openmetrics"] = max(wanted["openmetrics"], quality)
         elif media == "text/plain":
             wanted["text"] = max(wanted["text"], quality)
@@ -119,7 +139,10 @@ def _choices(headers: Sequence[str]) -> list[tuple[str, dict[str, str], float]]:
     choices = []
     for entry in ",".join(headers).split(","):
         name, *options = (part.strip().lower() for part in entry.split(";"))
-        values = {key.strip(): value.strip(' "') for key, _, value in (option.partition("=") for option in options)}
+        values = {
+            key.strip(): value.strip(' "')
+            for key, _, value in (option.partition("=") for option in options)
+        }
         try:
             quality = float(values.get("q", "1"))
         except ValueError:

@@ -79,14 +79,26 @@ def render_page(page: Page, clock: Clock, telemetry_path: str) -> str:
     now = clock.monotonic()
     states = list(page.view.states.values())
     verdict, tone = _verdict(states, now)
-    worst_first = sorted(states, key=lambda state: (not _failing(state, now), state.last is not None))
+    worst_first = sorted(
+        states, key=lambda state: (not _failing(state, now), state.last is not None)
+    )
     rows = "".join(_row(state, page, now) for state in worst_first)
     links = "".join(
         f'<a href="{escape(path)}">{escape(text)}</a>'
-        for path, text in ((telemetry_path, "Metrics"), ("/-/healthy", "Healthy"), ("/-/ready", "Ready"))
+        for path, text in (
+            (telemetry_path, "Metrics"),
+            ("/-/healthy", "Healthy"),
+            ("/-/ready", "Ready"),
+        )
     )
-    expiry = f"valid until {_instant(page.token_expires_at)}" if page.token_expires_at else "expiry not known"
-    reload = "good" if page.reload_successful else "the last reload failed, the one before is in use"
+    expiry = (
+        f"valid until {_instant(page.token_expires_at)}"
+        if page.token_expires_at
+        else "expiry not known"
+    )
+    reload = (
+        "good" if page.reload_successful else "the last reload failed, the one before is in use"
+    )
     notice = f'<p class="verdict wait">{escape(page.notice)}</p>' if page.notice else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -130,7 +142,11 @@ def _row(state: QueryState, page: Page, now: float) -> str:
     age = state.age(now)
     snapshot = state.good.snapshot if state.good else None
     shown = "" if snapshot is None or state.snapshot(now) else "<small>too old, not served</small>"
-    folded = f"<small>{snapshot.folded:,} folded into “other”</small>" if snapshot and snapshot.folded else ""
+    folded = (
+        f"<small>{snapshot.folded:,} folded into “other”</small>"
+        if snapshot and snapshot.folded
+        else ""
+    )
     failure = state.last if state.last is not None and state.last.reason is not None else None
     row = f"""<tr{' class="failing"' if failure else ""}><th scope="row">{escape(name)}</th>
 <td data-label="State"><span class="state {tone}">{word}</span></td>
@@ -157,8 +173,12 @@ def _next(timing: Timing | None) -> str:
 
 def _question(query: Query) -> str:
     given = {name: values for name, values in query.filters.model_dump().items() if values}
-    filters = "".join(f"<code>{escape(name)}={escape(', '.join(values))}</code>" for name, values in given.items())
-    return f"{filters or 'no filters'}<small>by {escape(', '.join(query.labels)) or 'nothing'}</small>"
+    filters = "".join(
+        f"<code>{escape(name)}={escape(', '.join(values))}</code>" for name, values in given.items()
+    )
+    return (
+        f"{filters or 'no filters'}<small>by {escape(', '.join(query.labels)) or 'nothing'}</small>"
+    )
 
 
 def _seconds(seconds: float) -> str:

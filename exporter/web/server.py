@@ -38,18 +38,29 @@ def bind(address: tuple[str, int]) -> list[socket.socket]:
     try:
         if not host and socket.has_dualstack_ipv6():
             return [_listening(socket.AF_INET6, ("::", port), dual=True)]
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return [_listening(family, place) for family, place in dict.fromkeys((info[0], info[4]) for info in found)]
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        return [
+            _listening(family, place)
+            for family, place in dict.fromkeys((info[0], info[4]) for info in found)
+        ]
     except UnicodeError:
         raise ListenError(f"cannot listen on {shown}: that is no host name") from None
     except OSError as error:
-        what = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        raise ListenError(f"cannot listen on {shown}: {what}; choose another --web.listen-address") from None
+        what = (
+            error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        )
+        raise ListenError(
+            f"cannot listen on {shown}: {what}; choose another --web.listen-address"
+        ) from None
 
 
 def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
     listener = socket.create_server(place, family=family, backlog=1024, dualstack_ipv6=dual)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it on its own listeners alone
+    listener.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )  # asyncio sets it on its own listeners alone
     return listener
 
 
@@ -154,7 +165,8 @@ def bound(sockets: Sequence[socket.socket]) -> list[str]:
 def addresses(sockets: Sequence[socket.socket]) -> list[str]:
     """Return `host:port` of each socket, as it stands in a URL on this machine."""
     places = [listener.getsockname()[:2] for listener in sockets]
-    return [_joined("localhost" if host in ("::", "0.0.0.0") else host, port) for host, port in places]  # noqa: S104
+    anywhere = ("::", "0.0.0.0")  # noqa: S104 - what is bound to all addresses is found here too
+    return [_joined("localhost" if host in anywhere else host, port) for host, port in places]
 
 
 def _joined(host: str, port: int) -> str:

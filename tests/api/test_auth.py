@@ -61,7 +61,9 @@ class Account:
     def sign_in(self):
         self.issued += 1
         self.valid = f"access-{self.issued}"
-        return signed_in(self.valid, refreshToken=f"refresh-{self.issued}", expiresAt=NOW + self.lifetime)
+        return signed_in(
+            self.valid, refreshToken=f"refresh-{self.issued}", expiresAt=NOW + self.lifetime
+        )
 
     def forget(self):
         """Let the token in use be refused from now on."""
@@ -207,7 +209,9 @@ async def test_a_refused_sign_in_is_not_repeated_for_minutes(clock, error_code, 
     """The poll fails as auth, names the API's reason and is not retried; later polls wait for minutes to sign in."""
     api = fake_api()
     login = api.post(LOGIN).mock(
-        side_effect=in_turn(answer(status, {"success": False, "error_code": error_code}), signed_in())
+        side_effect=in_turn(
+            answer(status, {"success": False, "error_code": error_code}), signed_in()
+        )
     )
     async with connected(api, clock, login=ME) as client:
         first = await poll(client, clock)
@@ -228,8 +232,14 @@ async def test_a_changed_password_file_ends_the_pause(account, clock, tmp_path):
     """After a refused sign-in, a new password in the file is tried at once."""
     file = tmp_path / "password"
     file.write_text("wrong")
-    account.login.mock(side_effect=lambda request: account.sign_in() if b'"right"' in request.content else refused())
-    async with connected(account.router, clock, login={"email": "me", "password_file": str(file)}) as client:
+    account.login.mock(
+        side_effect=lambda request: (
+            account.sign_in() if b'"right"' in request.content else refused()
+        )
+    )
+    async with connected(
+        account.router, clock, login={"email": "me", "password_file": str(file)}
+    ) as client:
         for _ in range(3):
             assert (await failure(client, clock)).reason is Reason.AUTH
         assert account.login.call_count == 1
@@ -251,7 +261,9 @@ async def test_a_changed_password_file_ends_the_pause(account, clock, tmp_path):
     ids=["missing", "empty", "blank", "two lines", "not text", "huge"],
 )
 @pytest.mark.parametrize("kind", ["credentials_file", "password_file", "refresh_token_file"])
-async def test_a_secret_file_that_holds_no_secret_fails_the_poll(clock, tmp_path, kind, content, words):
+async def test_a_secret_file_that_holds_no_secret_fails_the_poll(
+    clock, tmp_path, kind, content, words
+):
     """A missing, empty or strange secret file fails the poll as auth, is named in the error, and nothing is sent."""
     file = tmp_path / "file"
     if content is not None:
@@ -326,7 +338,9 @@ async def test_403_is_auth_and_not_replayed(account, clock):
     assert account.counts() == (1, 0, 1)
 
 
-@pytest.mark.parametrize("token", ["line\nbreak", "re\rturn", "nul\0", "ünïcode", "\ud800", "tab\there", "snow☃"])
+@pytest.mark.parametrize(
+    "token", ["line\nbreak", "re\rturn", "nul\0", "ünïcode", "\ud800", "tab\there", "snow☃"]
+)
 @pytest.mark.parametrize("source", ["sign-in", "configuration"])
 async def test_a_token_that_http_cannot_carry_is_never_sent(clock, token, source):
     """A token with line breaks, control or non-ASCII characters fails the poll as auth before it reaches a header."""
@@ -384,7 +398,12 @@ async def test_an_unchanged_bearer_token_is_not_replayed(clock):
 
 async def test_the_expiry_of_a_bearer_token_is_known_where_it_is_a_jwt(clock):
     """The expiry of a configured JWT is its exp claim; of anything else it is unknown."""
-    for token, expiry in ((jwt(exp=NOW + 99), NOW + 99), ("opaque", 0), ("a.b.c", 0), (jwt(exp="soon"), 0)):
+    for token, expiry in (
+        (jwt(exp=NOW + 99), NOW + 99),
+        ("opaque", 0),
+        ("a.b.c", 0),
+        (jwt(exp="soon"), 0),
+    ):
         async with connected(fake_api(), clock, authorization={"credentials": token}) as client:
             await fetch(client, clock)
             assert client.token_expires_at == expiry
@@ -488,7 +507,9 @@ async def test_a_refresh_needs_no_password(account, clock, tmp_path):
     """While the refresh token is good, a password file that is missing for a moment does no harm."""
     file = tmp_path / "password"
     file.write_text("secret")
-    async with connected(account.router, clock, login={"email": "me", "password_file": str(file)}) as client:
+    async with connected(
+        account.router, clock, login={"email": "me", "password_file": str(file)}
+    ) as client:
         await fetch(client, clock)
         file.unlink()
         account.forget()
@@ -520,7 +541,9 @@ async def test_a_restart_goes_on_with_the_kept_refresh_token(account, clock, tmp
     """A new process refreshes with what the one before has kept, and does not sign in."""
     file = tmp_path / "token"
     for _ in range(3):
-        async with connected(account.router, clock, login=ME, refresh_token_file=str(file)) as client:
+        async with connected(
+            account.router, clock, login=ME, refresh_token_file=str(file)
+        ) as client:
             await fetch(client, clock)
     assert account.counts() == (1, 2, 3)
 
@@ -549,7 +572,9 @@ async def test_a_refresh_token_that_cannot_be_kept_is_still_used(account, clock,
     assert str(file) in lines
 
 
-async def test_a_refresh_token_file_that_cannot_even_be_looked_for_is_a_failure_of_auth(account, clock, tmp_path):
+async def test_a_refresh_token_file_that_cannot_even_be_looked_for_is_a_failure_of_auth(
+    account, clock, tmp_path
+):
     """A path that the system refuses to look up ends in words about that file, not as a fault inside."""
     file = tmp_path / ("x" * 300)
     async with connected(account.router, clock, login=ME, refresh_token_file=str(file)) as client:
@@ -583,7 +608,9 @@ async def test_a_refresh_token_replaced_by_a_person_is_used(account, clock, tmp_
 
 
 @pytest.mark.parametrize("token", ["\ud800", "two\nlines", "nul\0"], ids=ascii)
-async def test_a_refresh_token_that_makes_no_sense_does_not_break_later_sign_ins(clock, tmp_path, token):
+async def test_a_refresh_token_that_makes_no_sense_does_not_break_later_sign_ins(
+    clock, tmp_path, token
+):
     """A refresh token that no file or request can carry is not kept; signing in again works."""
     file = tmp_path / "token"
     api = fake_api()
@@ -602,7 +629,9 @@ async def test_a_refresh_token_is_kept_even_if_the_answer_is_otherwise_useless(c
     file = tmp_path / "token"
     file.write_text("old")
     api = fake_api()
-    api.post(REFRESH).mock(side_effect=in_turn(answer(200, {"success": True, "refreshToken": "new"})))
+    api.post(REFRESH).mock(
+        side_effect=in_turn(answer(200, {"success": True, "refreshToken": "new"}))
+    )
     async with connected(api, clock, refresh_token_file=str(file)) as client:
         await failure(client, clock)
     assert file.read_text() == "new\n"
@@ -621,7 +650,10 @@ async def refresh_under_way(account, clock, file):
         return account.sign_in()
 
     account.refresh.mock(side_effect=slow)
-    async with asyncio.timeout(DEADLINE), connected(account.router, clock, refresh_token_file=str(file)) as client:
+    async with (
+        asyncio.timeout(DEADLINE),
+        connected(account.router, clock, refresh_token_file=str(file)) as client,
+    ):
         task = asyncio.create_task(fetch(client, clock))
         await asked.wait()
         yield client, task, go_on
@@ -654,7 +686,9 @@ async def test_closing_waits_for_a_refresh_under_way(account, clock, tmp_path):
 async def test_the_simulator_rotates_and_refuses_as_documented(api, clock, tmp_path):
     """Against the simulator, over real HTTP: signing in, expiry after an hour, refresh, and refusal of all tokens."""
     file = tmp_path / "token"
-    client = FlashbackClient(api.config(api={"refresh_token_file": str(file)}).api, clock, lambda *_: None)
+    client = FlashbackClient(
+        api.config(api={"refresh_token_file": str(file)}).api, clock, lambda *_: None
+    )
     kept = []
     for upset in (lambda: None, lambda: clock.move(3600), api.simulator.forget_tokens):
         upset()
@@ -722,7 +756,9 @@ async def test_an_echoed_password_is_not_shown(clock, logged, status, number):
 async def test_an_echoed_bearer_token_is_not_shown(clock, logged, status, number):
     """A bearer token that the API sends back in an error is neither logged nor in the outcome."""
     async with connected(
-        fake_api(answer(status, _echoes(TOKEN)[number])), clock, authorization={"credentials": TOKEN}
+        fake_api(answer(status, _echoes(TOKEN)[number])),
+        clock,
+        authorization={"credentials": TOKEN},
     ) as client:
         outcome = await poll(client, clock)
     assert outcome.reason is not None
@@ -770,9 +806,13 @@ async def test_an_echoed_proxy_password_is_not_shown(clock, logged, status, echo
     """A proxy that sends its own password back in an error does not bring it into log or outcome."""
     header = base64.b64encode(f"me:{TOKEN}".encode()).decode()
     said = json.dumps({"message": f"refused: {TOKEN if echo == 'password' else header}"}).encode()
-    async with raw_server(f"HTTP/1.1 {status} No\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said) as proxy:
+    async with raw_server(
+        f"HTTP/1.1 {status} No\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said
+    ) as proxy:
         proxy_url = proxy.url.replace("//", f"//me:{TOKEN}@")
-        async with connected(None, clock, base_url="http://127.0.0.1:1", proxy_url=proxy_url) as client:
+        async with connected(
+            None, clock, base_url="http://127.0.0.1:1", proxy_url=proxy_url
+        ) as client:
             outcome = await poll(client, clock)
     assert f"HTTP {status}" in outcome.message
     assert header not in outcome.message
@@ -786,7 +826,9 @@ async def test_no_secret_is_logged_when_connections_fail(clock, logged, proxied)
         gone = server.port
     more = {"proxy_url": f"http://me:{TOKEN}@127.0.0.1:{gone}"} if proxied else {}
     base_url = f"https://127.0.0.1:{gone}"
-    async with connected(None, clock, base_url=base_url, login={"email": "me", "password": TOKEN}, **more) as client:
+    async with connected(
+        None, clock, base_url=base_url, login={"email": "me", "password": TOKEN}, **more
+    ) as client:
         outcome = await poll(client, clock)
     assert outcome.reason is Reason.NETWORK
     _hidden(outcome.message, logged())
@@ -796,8 +838,12 @@ async def test_no_secret_is_logged_when_all_goes_well(account, clock, logged, tm
     """Signing in, refreshing and polling bring no secret into the log, at debug level and from any library."""
     logging.getLogger("exporter").debug("the log works")
     login = {"email": "me", "password": TOKEN}
-    account.login.mock(side_effect=in_turn(signed_in("canary-access", refreshToken="canary-refresh")))
-    account.refresh.mock(side_effect=in_turn(signed_in("canary-access-2", refreshToken="canary-refresh-2")))
+    account.login.mock(
+        side_effect=in_turn(signed_in("canary-access", refreshToken="canary-refresh"))
+    )
+    account.refresh.mock(
+        side_effect=in_turn(signed_in("canary-access-2", refreshToken="canary-refresh-2"))
+    )
     account.daily.mock(side_effect=in_turn(answer(), answer(401), answer()))
     file = str(tmp_path / "token")
     async with connected(account.router, clock, login=login, refresh_token_file=file) as client:
@@ -848,7 +894,9 @@ async def test_the_errors_of_secret_files_do_not_show_their_content(clock, tmp_p
     """A secret file with more than one line is reported without a line of it."""
     file = tmp_path / "token"
     file.write_text("canary\ncanary\n")
-    async with connected(fake_api(), clock, authorization={"credentials_file": str(file)}) as client:
+    async with connected(
+        fake_api(), clock, authorization={"credentials_file": str(file)}
+    ) as client:
         with pytest.raises(PollError) as caught:
             await fetch(client, clock)
     _hidden(str(caught.value).replace(str(file), ""))

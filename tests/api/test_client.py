@@ -58,7 +58,10 @@ def logged():
 async def test_a_question_carries_what_the_api_wants(clock):
     """A question is a GET with the bearer token, accepts JSON and gzip, and says who asks."""
     api = fake_api()
-    async with connected(api, clock) as client, client.daily_statistics({"repoId": "a,b"}, 2000) as body:
+    async with (
+        connected(api, clock) as client,
+        client.daily_statistics({"repoId": "a,b"}, 2000) as body,
+    ):
         assert b"".join([piece async for piece in body]) == statistics()
     request = api["daily"].calls.last.request
     assert request.method == "GET"
@@ -72,7 +75,10 @@ async def test_a_question_carries_what_the_api_wants(clock):
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])
 async def test_a_path_in_the_base_url_is_kept(clock, path):
     """Where the base URL has a path, endpoints stand behind it."""
-    async with raw_server(GOOD) as server, connected(None, clock, base_url=server.url + path) as client:
+    async with (
+        raw_server(GOOD) as server,
+        connected(None, clock, base_url=server.url + path) as client,
+    ):
         await fetch(client, clock)
     assert server.requests[0].startswith(f"GET {path.rstrip('/')}{DAILY} HTTP/1.1\r\n")
 
@@ -116,7 +122,9 @@ async def test_a_configured_proxy_is_used(clock):
     """A plain request goes to the proxy whole, with the proxy's own password."""
     async with raw_server(GOOD) as proxy:
         proxy_url = proxy.url.replace("//", "//me:secret@")
-        async with connected(None, clock, base_url="http://127.0.0.1:1", proxy_url=proxy_url) as client:
+        async with connected(
+            None, clock, base_url="http://127.0.0.1:1", proxy_url=proxy_url
+        ) as client:
             assert await fetch(client, clock) == statistics()
     assert proxy.requests[0].startswith(f"GET http://127.0.0.1:1{DAILY} HTTP/1.1\r\n")
     assert "proxy-authorization: basic bwu6c2vjcmv0" in proxy.requests[0].lower()
@@ -127,7 +135,9 @@ async def test_a_tunnel_through_a_proxy_does_not_show_it_the_token(clock, tls):
     async with (
         raw_server(GOOD, tls=tls.server()) as server,
         raw_server(tunnel(server.port)) as proxy,
-        connected(None, clock, base_url=server.url, proxy_url=proxy.url, tls_config=tls.trusting) as client,
+        connected(
+            None, clock, base_url=server.url, proxy_url=proxy.url, tls_config=tls.trusting
+        ) as client,
     ):
         assert await fetch(client, clock) == statistics()
     assert proxy.requests[0].startswith(f"CONNECT 127.0.0.1:{server.port} ")
@@ -176,7 +186,9 @@ async def test_a_refused_connection_is_a_network_failure(clock):
         OK + b"Content-Length: 100\r\n\r\n{",
         OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{    \r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-        OK + b"Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n" + gzip.compress(statistics())[:50],
+        OK
+        + b"Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n"
+        + gzip.compress(statistics())[:50],
         b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
@@ -231,7 +243,9 @@ async def test_a_host_name_that_does_not_exist_is_a_network_failure(clock):
 
     class Nowhere:
         async def async_handler(self, request):
-            raise httpx.ConnectError("failed") from socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            raise httpx.ConnectError("failed") from socket.gaierror(
+                socket.EAI_NONAME, "Name or service not known"
+            )
 
     async with connected(Nowhere(), clock) as client:
         error = await failure(client, clock)
@@ -270,7 +284,10 @@ class Tls:
         issued = self.ca.issue_cert("client")
         issued.private_key_pem.write_to_path(self.folder / "key.pem")
         issued.cert_chain_pems[0].write_to_path(self.folder / "cert.pem")
-        return {"cert_file": str(self.folder / "cert.pem"), "key_file": str(self.folder / "key.pem")}
+        return {
+            "cert_file": str(self.folder / "cert.pem"),
+            "key_file": str(self.folder / "key.pem"),
+        }
 
 
 @pytest.fixture
@@ -306,7 +323,9 @@ async def test_verification_can_be_turned_off(clock, tls):
     """With insecure_skip_verify, any certificate is taken."""
     async with (
         raw_server(GOOD, tls=tls.server("api.example.com")) as server,
-        connected(None, clock, base_url=server.url, tls_config={"insecure_skip_verify": True}) as client,
+        connected(
+            None, clock, base_url=server.url, tls_config={"insecure_skip_verify": True}
+        ) as client,
     ):
         assert await fetch(client, clock) == statistics()
 
@@ -331,7 +350,9 @@ def _answer_one(listener, context):
     """Answer one connection as servers outside asyncio do: a handshake that fails ends with an alert."""
     connection, _ = listener.accept()
     connection.settimeout(DEADLINE)
-    with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as secured:
+    with context.wrap_socket(
+        connection, server_side=True, do_handshake_on_connect=False
+    ) as secured:
         try:
             secured.do_handshake()
             secured.recv(65_536)
@@ -342,7 +363,9 @@ def _answer_one(listener, context):
                 pass
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"]
+)
 @pytest.mark.parametrize("certificate", [True, False], ids=["with certificate", "without"])
 async def test_a_client_certificate_opens_the_door(clock, tls, version, certificate):
     """A server that wants a client certificate answers to one, and without it the failure is tls in each version."""
@@ -394,7 +417,9 @@ async def test_a_handshake_without_end_is_a_timeout(clock):
     async with (
         asyncio.timeout(2),
         raw_server(silence) as server,
-        connected(None, clock, base_url=server.url.replace("http:", "https:"), timeout="100ms") as client,
+        connected(
+            None, clock, base_url=server.url.replace("http:", "https:"), timeout="100ms"
+        ) as client,
     ):
         error = await failure(client, clock)
         await server.left.wait()
@@ -411,23 +436,33 @@ async def test_a_connection_that_is_never_accepted_is_a_timeout(clock):
             with suppress(BlockingIOError):
                 fillers[-1].connect(busy.getsockname())
         url = f"http://127.0.0.1:{busy.getsockname()[1]}"
-        async with asyncio.timeout(DEADLINE), connected(None, clock, base_url=url, timeout="100ms") as client:
+        async with (
+            asyncio.timeout(DEADLINE),
+            connected(None, clock, base_url=url, timeout="100ms") as client,
+        ):
             error = await failure(client, clock)
     for filler in fillers:
         filler.close()
     assert (error.reason, error.retryable) == (Reason.TIMEOUT, True)
 
 
-@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX: ", OK + b"\r\n", OK + b"Content-Encoding: gzip\r\n\r\n"])
+@pytest.mark.parametrize(
+    "start", [b"HTTP/1.1 200 OK\r\nX: ", OK + b"\r\n", OK + b"Content-Encoding: gzip\r\n\r\n"]
+)
 async def test_the_total_time_holds_for_a_server_that_drips(clock, start):
     """Bytes that keep coming, in headers or body, do not prolong the time that a request may take."""
     async with (
         asyncio.timeout(DEADLINE),
-        raw_server(then(start + gzip.compress(statistics())[:10] * (b"gzip" in start), without_end(b" "))) as server,
+        raw_server(
+            then(start + gzip.compress(statistics())[:10] * (b"gzip" in start), without_end(b" "))
+        ) as server,
         connected(None, clock, base_url=server.url, timeout="100ms") as client,
     ):
         error = await failure(client, clock)
-    assert error.reason in (Reason.TIMEOUT, Reason.NETWORK if b"X: " in start else Reason.INVALID_RESPONSE)
+    assert error.reason in (
+        Reason.TIMEOUT,
+        Reason.NETWORK if b"X: " in start else Reason.INVALID_RESPONSE,
+    )
 
 
 async def test_a_slow_answer_of_the_simulator_is_a_timeout(clock, api):
@@ -454,7 +489,9 @@ async def test_gzip_is_read_whatever_its_members(clock, encoding, members):
     """A gzip stream of one or several members is decompressed whole."""
     content = os.urandom(50_000)
     step = len(content) // members
-    packed = b"".join(gzip.compress(content[start : start + step]) for start in range(0, len(content), step))
+    packed = b"".join(
+        gzip.compress(content[start : start + step]) for start in range(0, len(content), step)
+    )
     async with connected(fake_api(_encoded(packed, encoding)), clock) as client:
         assert await fetch(client, clock) == content
 
@@ -464,7 +501,10 @@ async def test_pieces_are_small_whatever_the_compression(clock, size):
     """The body comes in pieces of at most 64 KiB, compressed or not, and none is lost at their borders."""
     content = b"x" * size
     for one in (answer(200, content), _encoded(gzip.compress(content))):
-        async with connected(fake_api(one), clock) as client, client.daily_statistics({}, 2000) as body:
+        async with (
+            connected(fake_api(one), clock) as client,
+            client.daily_statistics({}, 2000) as body,
+        ):
             pieces = [piece async for piece in body]
         assert max(map(len, pieces)) <= 65_536
         assert sum(map(len, pieces)) == size
@@ -539,7 +579,10 @@ async def test_an_answer_without_end_is_too_large(clock):
 async def test_a_value_without_end_costs_little(clock, padding):
     """One value that never ends within an answer fails as invalid_response before much of it is read."""
     content = b'{"data": [' + padding + (b"7" if padding == b"7" else b"1,") * (8 * MIB)
-    async with asyncio.timeout(DEADLINE), connected(fake_api(answer(200, content)), clock) as client:
+    async with (
+        asyncio.timeout(DEADLINE),
+        connected(fake_api(answer(200, content)), clock) as client,
+    ):
         outcome = await poll(client, clock)
     assert outcome.reason is Reason.INVALID_RESPONSE
     assert "over a million characters" in outcome.message
@@ -590,7 +633,12 @@ async def test_every_request_is_counted_by_endpoint_and_code(clock):
     seen = []
     async with connected(api, clock, lambda *call: seen.append(call), login=LOGIN_DATA) as client:
         await failure(client, clock)
-    assert [call[:2] for call in seen] == [(LOGIN, "200"), (DAILY, "401"), (REFRESH, "200"), (DAILY, "503")]
+    assert [call[:2] for call in seen] == [
+        (LOGIN, "200"),
+        (DAILY, "401"),
+        (REFRESH, "200"),
+        (DAILY, "503"),
+    ]
 
 
 async def test_a_request_without_an_answer_is_counted_as_error(clock):
@@ -661,7 +709,9 @@ async def test_a_client_that_was_never_used_closes(clock):
 
 async def test_cookies_are_not_kept(clock):
     """What the API sets as cookies does not pile up in later requests."""
-    api = fake_api(*[answer(headers={"Set-Cookie": f"c{number}={'x' * 3000}; Path=/"}) for number in range(3)])
+    api = fake_api(
+        *[answer(headers={"Set-Cookie": f"c{number}={'x' * 3000}; Path=/"}) for number in range(3)]
+    )
     async with connected(api, clock) as client:
         for _ in range(3):
             await fetch(client, clock)
@@ -683,5 +733,7 @@ async def test_cookies_are_not_kept(clock):
 def test_an_address_or_file_that_cannot_be_used_is_an_error_of_the_configuration(clock, key, value):
     """What only shows when a client is made is reported as the configuration's fault, without the value."""
     with pytest.raises(ConfigError) as caught:
-        FlashbackClient(Api(authorization={"credentials": "x"}, **{key: value}), clock, lambda *_: None)
+        FlashbackClient(
+            Api(authorization={"credentials": "x"}, **{key: value}), clock, lambda *_: None
+        )
     assert "canary" not in str(caught.value)

@@ -97,7 +97,9 @@ def test_the_message_of_the_api_is_kept():
 def test_odd_numbers_spoil_one_record_alone():
     """NaN, numbers beyond a float and integers of thousands of digits leave the records around them alone."""
     digits = b"9" * 5000
-    records = read(b'{"data":[{"n":NaN},{"n":1e999},{"n":' + digits + b'},{"n":-' + digits + b'},{"n":1}]}')
+    records = read(
+        b'{"data":[{"n":NaN},{"n":1e999},{"n":' + digits + b'},{"n":-' + digits + b'},{"n":1}]}'
+    )
     assert [str(record["n"]) for record in records] == ["nan", "inf", "inf", "-inf", "1"]
 
 
@@ -118,7 +120,9 @@ def test_every_cut_gives_the_same():
 @pytest.mark.parametrize("depth", [10_000, 200_000])
 def test_deep_nesting_is_refused(before, depth):
     """Nesting beyond reason ends the poll and nothing else, wherever it stands."""
-    assert "nested too deeply" in failure(b'{"data":[' + before + b'{"x":' + b"[" * depth + b"]" * depth + b"}, {}]}")
+    assert "nested too deeply" in failure(
+        b'{"data":[' + before + b'{"x":' + b"[" * depth + b"]" * depth + b"}, {}]}"
+    )
 
 
 def test_braces_within_records_do_not_end_them():

@@ -39,7 +39,14 @@ def refusal(path):
         b"\xef\xbb\xbfpass word\xc3\xa9",
         b"\xef\xbb\xbfpass word\xc3\xa9\r\n",
     ],
-    ids=["bare", "newline", "windows newline", "white space around", "byte order mark", "as an editor on windows"],
+    ids=[
+        "bare",
+        "newline",
+        "windows newline",
+        "white space around",
+        "byte order mark",
+        "as an editor on windows",
+    ],
 )
 def test_a_secret_is_the_text_of_its_file(content, path):
     """A secret is a file's text without byte order mark and the white space around it; spaces inside stay."""
@@ -129,7 +136,9 @@ def test_a_secret_may_stand_in_the_configuration(path):
 
 def test_a_secret_in_place_is_one_line_too():
     """What goes for files goes for secrets in place, and they are not shown either."""
-    with pytest.raises(PollError, match="holds more than one line, or control characters") as caught:
+    with pytest.raises(
+        PollError, match="holds more than one line, or control characters"
+    ) as caught:
         secret(SecretStr(f"{CANARY}\nX-Header: y"), None, "api.authorization.credentials")
     assert CANARY not in str(caught.value)
 

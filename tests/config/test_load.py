@@ -9,7 +9,17 @@ import yaml
 from pydantic import ValidationError
 
 from exporter.config.load import Environment, load_config
-from exporter.config.sections import Api, Authorization, Config, Filters, Login, Poll, Query, Settings, TlsConfig
+from exporter.config.sections import (
+    Api,
+    Authorization,
+    Config,
+    Filters,
+    Login,
+    Poll,
+    Query,
+    Settings,
+    TlsConfig,
+)
 from exporter.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "cases"
@@ -70,7 +80,9 @@ def test_a_bad_file_is_refused_with_all_its_problems(path):
         load_config(path)
     reported = str(caught.value).replace(f"{FOLDER}/", "")
     assert CANARY not in reported
-    assert sorted(reported.splitlines()) == sorted(path.with_suffix(".txt").read_text().splitlines())
+    assert sorted(reported.splitlines()) == sorted(
+        path.with_suffix(".txt").read_text().splitlines()
+    )
 
 
 def test_every_key_of_a_full_file_arrives():
@@ -128,7 +140,9 @@ def test_a_folder_is_no_file(tmp_path):
     assert str(caught.value) == f"{tmp_path}: cannot be read: Is a directory"
 
 
-@pytest.mark.parametrize("content", ["", "\n", "# all by default\n", "---\n", "---\n# all by default\n", "api:\n"])
+@pytest.mark.parametrize(
+    "content", ["", "\n", "# all by default\n", "---\n", "---\n# all by default\n", "api:\n"]
+)
 def test_a_file_may_leave_out_everything(content, load, monkeypatch):
     """An empty file means defaults and environment alone."""
     monkeypatch.setenv("FLASHBACK_ACCESS_TOKEN", CANARY)
@@ -172,7 +186,15 @@ def test_a_syntax_error_does_not_quote_the_line(value, problems):
 
 @pytest.mark.parametrize(
     "value",
-    ["!!bool canary", "!!timestamp canary", "!!int canary", "!!binary canary", "2024-13-45", "!canary", "!canary's"],
+    [
+        "!!bool canary",
+        "!!timestamp canary",
+        "!!int canary",
+        "!!binary canary",
+        "2024-13-45",
+        "!canary",
+        "!canary's",
+    ],
 )
 def test_a_value_that_yaml_cannot_build_is_reported_with_its_place(value, problems):
     """A value that does not fit its tag, or a date that does not exist, is reported with its place, not a crash."""
@@ -219,7 +241,9 @@ def test_what_was_expected_is_said_in_the_words_of_yaml(content, problems):
     assert "instance of" not in problem
 
 
-@pytest.mark.parametrize(("first", "next_one"), [("[x]", "[{}]"), ("{x: y}", "{{<<: [{}]}}")], ids=["lists", "merges"])
+@pytest.mark.parametrize(
+    ("first", "next_one"), [("[x]", "[{}]"), ("{x: y}", "{{<<: [{}]}}")], ids=["lists", "merges"]
+)
 def test_aliases_that_multiply_are_refused(first, next_one, problems):
     """A small file whose aliases, or merged keys, stand for a million values is refused in few words, not built."""
     lines = [f"a: &a {first}"]
@@ -287,7 +311,9 @@ def test_sizes_have_binary_and_decimal_units(text, size, load):
     assert load(f"api: {{{SIGN_IN}, max_response_size: {text}}}").api.max_response_size == size
 
 
-@pytest.mark.parametrize("text", ["1.5GiB", "-1GiB", "1gib", "1T", "GiB", '""', "yes", "null", "[1GiB]", "1GiB1MiB"])
+@pytest.mark.parametrize(
+    "text", ["1.5GiB", "-1GiB", "1gib", "1T", "GiB", '""', "yes", "null", "[1GiB]", "1GiB1MiB"]
+)
 def test_what_is_no_size_is_refused(text, problems):
     """Anything else is refused."""
     (problem,) = problems(f"api: {{{SIGN_IN}, max_response_size: {text}}}")
@@ -347,7 +373,9 @@ def test_what_is_no_safe_address_is_refused(url, problems):
     assert "base_url: expected " in problem
 
 
-@pytest.mark.parametrize("proxy", ["socks5://h", "h:3128", "http://", "http://h/path", "http://me:canary @h"])
+@pytest.mark.parametrize(
+    "proxy", ["socks5://h", "h:3128", "http://", "http://h/path", "http://me:canary @h"]
+)
 def test_a_proxy_is_an_http_address(proxy, problems):
     """A proxy is given as an http or https address without a path."""
     (problem,) = problems(f"api: {{{SIGN_IN}, proxy_url: '{proxy}'}}")
@@ -421,9 +449,12 @@ def test_the_email_alone_may_come_from_the_environment(monkeypatch, load):
 
 
 @pytest.mark.parametrize(
-    "in_file", ["login: {email: me@example.com, password: canary}", "login: {email: me@example.com}", ""]
+    "in_file",
+    ["login: {email: me@example.com, password: canary}", "login: {email: me@example.com}", ""],
 )
-def test_a_refresh_token_file_in_the_environment_goes_with_every_login(in_file, load, monkeypatch, tmp_path):
+def test_a_refresh_token_file_in_the_environment_goes_with_every_login(
+    in_file, load, monkeypatch, tmp_path
+):
     """A login, from wherever it comes, is joined by the refresh token file of the environment."""
     monkeypatch.setenv("FLASHBACK_EMAIL", "me@example.com")
     monkeypatch.setenv("FLASHBACK_PASSWORD", CANARY)
@@ -476,7 +507,9 @@ def test_two_ways_to_sign_in_from_the_environment_are_refused(monkeypatch):
     """A bearer token and a login in the environment contradict each other."""
     for name in ("ACCESS_TOKEN", "EMAIL", "PASSWORD"):
         monkeypatch.setenv(f"FLASHBACK_{name}", CANARY)
-    with pytest.raises(ConfigError, match=r"^environment: api: expected one way to sign in") as caught:
+    with pytest.raises(
+        ConfigError, match=r"^environment: api: expected one way to sign in"
+    ) as caught:
         load_config(None)
     assert CANARY not in str(caught.value)
 
@@ -557,10 +590,18 @@ def test_the_example_has_every_key():
     seen = set()
     for model, content in sections(Config, yaml.safe_load(EXAMPLE.read_text())):
         seen.add(model)
-        assert content.keys() == {key for key in model.model_fields if (model, key) not in SIGN_IN_KEYS}
+        assert content.keys() == {
+            key for key in model.model_fields if (model, key) not in SIGN_IN_KEYS
+        }
     assert seen | {Authorization} == set(Settings.__subclasses__())
     comments = [line.partition("#")[2] for line in EXAMPLE.read_text().splitlines()]
-    for key in ("authorization:", "credentials_file:", "credentials:", "refresh_token_file:", "password:"):
+    for key in (
+        "authorization:",
+        "credentials_file:",
+        "credentials:",
+        "refresh_token_file:",
+        "password:",
+    ):
         assert any(key in comment for comment in comments)
 
 
@@ -596,7 +637,10 @@ def test_an_interval_that_is_null_is_that_of_the_poll_section(load, problems):
     sections = f"api: {{{SIGN_IN}}}\nqueries: [{{interval: null}}]\n"
     assert load(sections + "poll: {interval: 1m, max_data_age: 3m}\n").poll.interval == 60
     (problem,) = problems(sections + "poll: {interval: 2h, max_data_age: 1h}\n")
-    assert problem == "exporter.yml:3:8: poll.interval: expected an interval shorter than poll.max_data_age"
+    assert (
+        problem
+        == "exporter.yml:3:8: poll.interval: expected an interval shorter than poll.max_data_age"
+    )
 
 
 def test_an_empty_list_is_reported_beside_other_faults(problems):

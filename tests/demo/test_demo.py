@@ -66,7 +66,9 @@ class Process:
         """Return the samples of /metrics by name, each as labels and value; only those of one name if it is given."""
         samples = defaultdict(list)
         lines = (await self.get("/metrics")).text.splitlines(keepends=True)
-        for family in text_string_to_metric_families("".join(line for line in lines if name in line)):
+        for family in text_string_to_metric_families(
+            "".join(line for line in lines if name in line)
+        ):
             for sample in family.samples:
                 samples[sample.name].append((sample.labels, sample.value))
         return samples
@@ -93,7 +95,11 @@ class Process:
 @asynccontextmanager
 async def started(*arguments):
     """Start a command, and make sure that it does not outlive the test."""
-    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("FLASHBACK_")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith("FLASHBACK_")
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -117,7 +123,9 @@ async def started(*arguments):
 async def demo(*arguments):
     """Start the demo on a free port and wait until it says where to look."""
     async with started("demo", "--web.listen-address", "127.0.0.1:0", *arguments) as process:
-        process.address = (await process.printed(r"  metrics  http://(127\.0\.0\.1:\d+)/metrics"))[1]
+        process.address = (await process.printed(r"  metrics  http://(127\.0\.0\.1:\d+)/metrics"))[
+            1
+        ]
         yield process
 
 
@@ -139,7 +147,14 @@ def daemon(api, tmp_path):
     @asynccontextmanager
     async def daemon():
         configure()
-        arguments = ["--config.file", path, "--web.listen-address", "127.0.0.1:0", "--log.format", "json"]
+        arguments = [
+            "--config.file",
+            path,
+            "--web.listen-address",
+            "127.0.0.1:0",
+            "--log.format",
+            "json",
+        ]
         async with started(*arguments) as process:
             (process.address,) = (await process.logged("serving"))["addresses"]
             yield process
@@ -156,7 +171,10 @@ async def test_the_demo_serves_every_metric_for_several_hundred_groups():
     async with demo() as process:
         await process.ready()
         samples = await process.samples()
-        assert {labels["query"]: value for labels, value in samples["flashback_up"]} == {"default": 1, "users": 1}
+        assert {labels["query"]: value for labels, value in samples["flashback_up"]} == {
+            "default": 1,
+            "users": 1,
+        }
         groups = {
             tuple(sorted(labels.items() - {("day", "today"), ("day", "yesterday")}))
             for labels, _ in samples["flashback_ai_daily_api_calls"]
@@ -164,7 +182,11 @@ async def test_the_demo_serves_every_metric_for_several_hundred_groups():
         }
         assert len(groups) > 300
         for metric in METRICS:
-            shown = [(labels, value) for labels, value in samples[metric.name] if labels["query"] == "default"]
+            shown = [
+                (labels, value)
+                for labels, value in samples[metric.name]
+                if labels["query"] == "default"
+            ]
             expected = len(groups) * 2 * len(metric.fields)
             if metric.short_name == "latency_seconds":  # absent where there were no calls
                 assert 0 < len(shown) <= expected
@@ -182,7 +204,9 @@ async def test_the_demo_serves_every_metric_for_several_hundred_groups():
 
 async def test_the_demo_says_where_to_look_and_that_its_data_is_made_up():
     """The demo prints the addresses it really has, and that its data is made up, there and on its page."""
-    async with started("demo", "--web.listen-address", "127.0.0.1:0", "--web.telemetry-path", "/numbers") as process:
+    async with started(
+        "demo", "--web.listen-address", "127.0.0.1:0", "--web.telemetry-path", "/numbers"
+    ) as process:
         await process.printed(".*made up.*")
         page = (await process.printed("  page     (http://.*/)"))[1]
         metrics = (await process.printed("  metrics  (http://.*/numbers)"))[1]
@@ -269,18 +293,26 @@ async def test_a_good_reload_takes_over_and_keeps_what_did_not_change(api, daemo
     """SIGHUP brings a new query in, and the query that did not change is neither dropped nor asked again."""
     async with daemon() as process:
         await process.ready()
-        before = (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"]
+        before = (await process.samples("flashback_ai_daily_api_calls{"))[
+            "flashback_ai_daily_api_calls"
+        ]
         assert before
         asked = len(api.simulator.requests)
-        daemon.configure("queries: [{name: default}, {name: models, labels: [llm_model], metrics: [api_calls]}]")
+        daemon.configure(
+            "queries: [{name: default}, {name: models, labels: [llm_model], metrics: [api_calls]}]"
+        )
         process.process.send_signal(signal.SIGHUP)
         assert (await process.logged("configuration reloaded"))["queries"] == ["default", "models"]
-        after = (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"]
+        after = (await process.samples("flashback_ai_daily_api_calls{"))[
+            "flashback_ai_daily_api_calls"
+        ]
         assert [sample for sample in after if sample[0]["query"] == "default"] == before
         await process.ready()
         shown = {
             labels["query"]
-            for labels, _ in (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"]
+            for labels, _ in (await process.samples("flashback_ai_daily_api_calls{"))[
+                "flashback_ai_daily_api_calls"
+            ]
         }
         assert shown == {"default", "models"}
         assert len(api.simulator.requests) == asked + 1
@@ -293,8 +325,12 @@ async def test_a_bad_reload_changes_nothing_until_a_good_one_follows(api, daemon
     async with daemon() as process:
         await process.ready()
         name = "flashback_exporter_config_last_reload_successful"
-        since = await process.value("flashback_exporter_config_last_reload_success_timestamp_seconds")
-        before = (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"]
+        since = await process.value(
+            "flashback_exporter_config_last_reload_success_timestamp_seconds"
+        )
+        before = (await process.samples("flashback_ai_daily_api_calls{"))[
+            "flashback_ai_daily_api_calls"
+        ]
         assert before
         daemon.configure("poll: {days: 8, every: 1m}")
         process.process.send_signal(signal.SIGHUP)
@@ -304,14 +340,21 @@ async def test_a_bad_reload_changes_nothing_until_a_good_one_follows(api, daemon
             "exporter.yml:2:8: poll.days: expected at most 7",
         ]
         assert await process.value(name) == 0
-        assert await process.value("flashback_exporter_config_last_reload_success_timestamp_seconds") == since
-        assert (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"] == before
+        assert (
+            await process.value("flashback_exporter_config_last_reload_success_timestamp_seconds")
+            == since
+        )
+        assert (await process.samples("flashback_ai_daily_api_calls{"))[
+            "flashback_ai_daily_api_calls"
+        ] == before
         assert (await process.get("/-/ready")).status_code == 200
         daemon.configure()
         process.process.send_signal(signal.SIGHUP)
         await process.logged("configuration reloaded")
         assert await process.value(name) == 1
-        assert (await process.samples("flashback_ai_daily_api_calls{"))["flashback_ai_daily_api_calls"] == before
+        assert (await process.samples("flashback_ai_daily_api_calls{"))[
+            "flashback_ai_daily_api_calls"
+        ] == before
         assert len(api.simulator.requests) == 1
         assert (await process.end(signal.SIGTERM))[0] == 0
 

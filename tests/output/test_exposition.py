@@ -16,19 +16,28 @@ from exporter.statistics.records import parse_record
 DAYS = (DAY, DAY - 1)
 
 
-def snapshot(*records: dict[str, object], query: Query | None = None, days: tuple[int, ...] = DAYS) -> Snapshot:
+def snapshot(
+    *records: dict[str, object], query: Query | None = None, days: tuple[int, ...] = DAYS
+) -> Snapshot:
     grouping = Grouping(query or Query(labels=("repo_id",)), days)
     for record in records:
         grouping.add(parse_record(record, grouping.window))
     return at_once(grouping.snapshot())
 
 
-async def samples(found: Snapshot, query: Query, today: int = DAY) -> dict[str, list[tuple[dict[str, str], float]]]:
+async def samples(
+    found: Snapshot, query: Query, today: int = DAY
+) -> dict[str, list[tuple[dict[str, str], float]]]:
     """Return all samples by metric name, after both parsers agreed on them."""
     plain = text((await exposed(found, query, today)).plain)
     families = list(parse_text(plain))
-    assert [f.samples for f in families] == [f.samples for f in parse_openmetrics(plain + "# EOF\n")]
-    return {family.name: [(sample.labels, sample.value) for sample in family.samples] for family in families}
+    assert [f.samples for f in families] == [
+        f.samples for f in parse_openmetrics(plain + "# EOF\n")
+    ]
+    return {
+        family.name: [(sample.labels, sample.value) for sample in family.samples]
+        for family in families
+    }
 
 
 QUERY = Query(labels=("repo_id",))
@@ -89,12 +98,16 @@ async def test_a_clock_set_back_shows_only_days_that_are_known():
     """Days before the polled window are unknown, not zero."""
     found = snapshot(raw_record(apiCalls=5), raw_record(apiCalls=3, timestamp=(DAY - 1) * 86_400))
     shown = await samples(found, QUERY, today=DAY - 1)
-    assert [(labels["day"], value) for labels, value in shown["flashback_ai_daily_api_calls"]] == [("today", 3)]
+    assert [(labels["day"], value) for labels, value in shown["flashback_ai_daily_api_calls"]] == [
+        ("today", 3)
+    ]
 
 
 async def test_a_latency_without_calls_is_absent():
     """A mean over nothing has no value."""
-    found = snapshot(raw_record(repoId="a", apiCalls=2, latency_ms=1500), raw_record(repoId="b", latency_ms=99))
+    found = snapshot(
+        raw_record(repoId="a", apiCalls=2, latency_ms=1500), raw_record(repoId="b", latency_ms=99)
+    )
     shown = await samples(found, QUERY)
     latency = shown["flashback_ai_daily_latency_seconds"]
     assert latency == [({"query": "default", "day": "today", "repo_id": "a"}, 1.5)]
@@ -107,7 +120,9 @@ async def test_sums_beyond_a_float_are_infinite():
     assert shown["flashback_ai_daily_api_calls"][0][1] == float("inf")
 
 
-@pytest.mark.parametrize("value", ["", "\0", "\n", '"', "\\", "\\n", "\\\\n", 'a"b\\c\nd\r\te', "é😀\ufffd", " ", "}"])
+@pytest.mark.parametrize(
+    "value", ["", "\0", "\n", '"', "\\", "\\n", "\\\\n", 'a"b\\c\nd\r\te', "é😀\ufffd", " ", "}"]
+)
 async def test_any_label_value_comes_back(value):
     """Escaping is right: both parsers read the value that went in."""
     shown = await samples(snapshot(raw_record(repoId=value)), QUERY)
@@ -122,7 +137,11 @@ async def test_no_record_gives_the_days_alone():
 async def test_no_sample_has_a_timestamp_of_its_own():
     """Staleness is Prometheus's business: every line ends with its value."""
     plain = text((await exposed(snapshot(raw_record(apiCalls=1)), QUERY)).plain)
-    assert all(len(line.rpartition("}")[2].split()) == 1 for line in plain.splitlines() if not line.startswith("#"))
+    assert all(
+        len(line.rpartition("}")[2].split()) == 1
+        for line in plain.splitlines()
+        if not line.startswith("#")
+    )
 
 
 async def test_each_scrape_gets_one_gzip_member(clock):
@@ -131,6 +150,10 @@ async def test_each_scrape_gets_one_gzip_member(clock):
     for rest in (b"first 1\n", b"", b"second 2\n" * 1000):
         stream = b"".join(exposition.compressed(rest))
         decompressor = zlib.decompressobj(wbits=31)
-        assert decompressor.decompress(stream) == b"".join(exposition.plain) + rest == gzip.decompress(stream)
+        assert (
+            decompressor.decompress(stream)
+            == b"".join(exposition.plain) + rest
+            == gzip.decompress(stream)
+        )
         assert decompressor.eof
         assert decompressor.unused_data == b""

@@ -28,7 +28,9 @@ async def scrape(name: str, accept: str, api) -> str:
         await asyncio.sleep(0)
     transport = httpx.ASGITransport(create_app(exporter, clock))
     async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as browser:
-        response = await browser.get("/metrics", headers={"Accept": accept, "Accept-Encoding": "identity"})
+        response = await browser.get(
+            "/metrics", headers={"Accept": accept, "Accept-Encoding": "identity"}
+        )
     await exporter.stop()
     assert response.headers["Content-Type"].startswith(accept.split(";", maxsplit=1)[0])
     lines = response.text.splitlines(keepends=True)
@@ -39,7 +41,9 @@ async def scrape(name: str, accept: str, api) -> str:
 @pytest.mark.parametrize("name", ["published", "two_days"])
 async def test_recorded_answers_become_exactly_these_lines(name, form, api):
     """A recorded answer of the API comes out as the exposition that was checked by hand."""
-    assert await scrape(f"{name}.json", ACCEPT[form], api) == (GOLDEN / f"{name}.{form}").read_text()
+    assert (
+        await scrape(f"{name}.json", ACCEPT[form], api) == (GOLDEN / f"{name}.{form}").read_text()
+    )
 
 
 async def test_the_golden_values_are_those_computed_by_hand(api):
@@ -50,14 +54,18 @@ async def test_the_golden_values_are_those_computed_by_hand(api):
         found = [
             line.rsplit(" ", 1)[1].strip()
             for line in text.splitlines()
-            if line.startswith(f"flashback_ai_daily_{metric}{{") and f'day="{day}"' in line and f'"{model}"' in line
+            if line.startswith(f"flashback_ai_daily_{metric}{{")
+            and f'day="{day}"' in line
+            and f'"{model}"' in line
         ]
         return " ".join(found)
 
     assert value("input_tokens", "today", "gpt-4") == "18014398509481986"
     assert value("input_tokens", "yesterday", "gpt-4") == "10"
     assert value("api_calls", "today", "gpt-4") == "4"
-    assert value("latency_seconds", "today", "gpt-4") == "0.200125"  # (3 * 100 + 1 * 500.5) / 4 / 1000
+    assert (
+        value("latency_seconds", "today", "gpt-4") == "0.200125"
+    )  # (3 * 100 + 1 * 500.5) / 4 / 1000
     assert value("latency_seconds", "today", "claude-3") == ""  # no calls today
     assert value("api_calls", "today", "claude-3") == "0"  # missing today, shown with 0
     assert value("latency_seconds", "yesterday", "claude-3") == "1.25"

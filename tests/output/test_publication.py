@@ -78,7 +78,11 @@ async def test_a_failed_poll_leaves_the_data_alone(publication, clock):
     assert view.exposition is before
     shown = view.states["default"]
     assert not shown.up(clock.monotonic())
-    assert (shown.polls, shown.failures[Reason.TIMEOUT], shown.rejected[Rejection.NEGATIVE]) == (2, 1, 2)
+    assert (shown.polls, shown.failures[Reason.TIMEOUT], shown.rejected[Rejection.NEGATIVE]) == (
+        2,
+        1,
+        2,
+    )
     await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
     assert publication.view.states["default"].up(clock.monotonic())
 
@@ -137,7 +141,9 @@ async def test_scrapes_go_on_while_data_is_rendered(publication, clock):
     """Until the new bytes are finished, the old ones are served without waiting."""
     await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
     before = publication.view
-    rendering = asyncio.create_task(publication.add("default", SOURCE, good(clock, raw_record(apiCalls=2))))
+    rendering = asyncio.create_task(
+        publication.add("default", SOURCE, good(clock, raw_record(apiCalls=2)))
+    )
     await asyncio.sleep(0)
     assert await publication.current() is before
     await rendering
@@ -159,7 +165,9 @@ async def test_queries_do_not_disturb_one_another(clock):
 
 async def test_the_end_of_a_poll_for_another_question_is_ignored(publication, clock):
     """A reload may put another question in a query's place while the old one is being polled."""
-    await publication.add("default", "the question before the reload", good(clock, raw_record(apiCalls=9)))
+    await publication.add(
+        "default", "the question before the reload", good(clock, raw_record(apiCalls=9))
+    )
     await publication.add("gone", SOURCE, good(clock, raw_record(apiCalls=9)))
     assert lines(publication.view) == []
     assert publication.view.states["default"].polls == 0

@@ -72,7 +72,9 @@ STATUSES = [
 async def test_each_status_has_its_reason_and_is_retried_or_not(clock, status, reason, retried):
     """Each status ends as a failure of its own reason, and only where trying again can help it is tried again."""
     content = b"" if status in (204, 304) else HTML
-    api = fake_api(answer(status, content, headers={"Content-Type": "text/html", "Location": "/elsewhere"}))
+    api = fake_api(
+        answer(status, content, headers={"Content-Type": "text/html", "Location": "/elsewhere"})
+    )
     async with connected(api, clock) as client:
         outcome = await poll(client, clock)
     assert (outcome.snapshot, outcome.reason) == (None, reason)
@@ -116,7 +118,15 @@ async def test_an_error_whose_body_makes_no_sense_keeps_its_reason(clock, conten
 
 @pytest.mark.parametrize(
     ("location"),
-    ["https://[bad", "http://", "//", "https://exa mple.com:port/", "mailto:somebody", "\x7f", "https://\xfc.example"],
+    [
+        "https://[bad",
+        "http://",
+        "//",
+        "https://exa mple.com:port/",
+        "mailto:somebody",
+        "\x7f",
+        "https://\xfc.example",
+    ],
 )
 async def test_a_redirect_to_nowhere_is_a_redirect(clock, location):
     """A redirect whose Location is no address is treated like any other redirect: not followed, not retried."""
@@ -130,7 +140,11 @@ async def test_a_redirect_to_nowhere_is_a_redirect(clock, location):
 
 @pytest.mark.parametrize(
     ("status", "reason", "requests"),
-    [("403 Forbidden", Reason.AUTH, 1), ("404 Not Found", Reason.NOT_FOUND, 1), ("429 Slow", Reason.RATE_LIMITED, 5)],
+    [
+        ("403 Forbidden", Reason.AUTH, 1),
+        ("404 Not Found", Reason.NOT_FOUND, 1),
+        ("429 Slow", Reason.RATE_LIMITED, 5),
+    ],
 )
 @pytest.mark.parametrize("body", ["cut off", "never ending"])
 async def test_a_broken_error_body_does_not_hide_the_status(clock, status, reason, requests, body):
@@ -244,7 +258,9 @@ async def test_a_query_waiting_for_its_turn_gives_up_at_the_end_of_its_poll(cloc
     async with (
         asyncio.timeout(DEADLINE),
         raw_server(then(b"", silence)) as server,
-        connected(None, clock, base_url=server.url, max_concurrent_requests=1, timeout="1h") as client,
+        connected(
+            None, clock, base_url=server.url, max_concurrent_requests=1, timeout="1h"
+        ) as client,
     ):
         first = asyncio.create_task(poll(client, clock))
         await server.asked.wait()
@@ -267,8 +283,20 @@ async def test_a_query_waiting_for_its_turn_gives_up_at_the_end_of_its_poll(cloc
         ({"Retry-After": "Mon, 01 Jan 2024 12:00:09 GMT"}, 9),
         ({"Retry-After": "Monday, 01-Jan-24 12:00:09 GMT"}, 9),
         ({"Retry-After": "Mon Jan  1 12:00:09 2024"}, 9),
-        ({"Retry-After": "Mon, 01 Jan 2024 13:00:09 GMT", "Date": "Mon, 01 Jan 2024 13:00:00 GMT"}, 9),
-        ({"Retry-After": "Mon, 01 Jan 2024 11:00:09 GMT", "Date": "Mon, 01 Jan 2024 11:00:00 GMT"}, 9),
+        (
+            {
+                "Retry-After": "Mon, 01 Jan 2024 13:00:09 GMT",
+                "Date": "Mon, 01 Jan 2024 13:00:00 GMT",
+            },
+            9,
+        ),
+        (
+            {
+                "Retry-After": "Mon, 01 Jan 2024 11:00:09 GMT",
+                "Date": "Mon, 01 Jan 2024 11:00:00 GMT",
+            },
+            9,
+        ),
         ({"Retry-After": "Mon, 01 Jan 2024 12:00:09 GMT", "Date": "yesterday"}, 9),
     ],
     ids=str,
@@ -328,7 +356,8 @@ async def test_a_retry_after_that_makes_no_sense_is_not_there(clock, value):
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("120", 120), ("Mon, 01 Jan 2024 12:02:00 GMT", 120), ("99999999999", 86_400)]
+    ("value", "seconds"),
+    [("120", 120), ("Mon, 01 Jan 2024 12:02:00 GMT", 120), ("99999999999", 86_400)],
 )
 async def test_retry_after_beyond_the_end_of_the_poll_stops_every_request(clock, value, seconds):
     """The poll fails at once, no query asks before that moment, and afterwards they ask again."""
@@ -376,7 +405,9 @@ async def test_retry_after_stops_sign_ins_too(clock):
 async def test_retry_after_of_a_sign_in_stops_everything(clock):
     """A sign-in that is told to wait is not repeated before, and nothing is asked."""
     api = fake_api()
-    login = api.post(LOGIN).mock(side_effect=in_turn(answer(429, headers={"Retry-After": "120"}), signed_in()))
+    login = api.post(LOGIN).mock(
+        side_effect=in_turn(answer(429, headers={"Retry-After": "120"}), signed_in())
+    )
     async with connected(api, clock, login={"email": "me", "password": "secret"}) as client:
         for _ in range(2):
             assert (await poll(client, clock, seconds=60)).reason is Reason.RATE_LIMITED
@@ -388,7 +419,9 @@ async def test_retry_after_of_a_sign_in_stops_everything(clock):
 async def test_retry_after_of_a_renewal_stops_the_question_behind_it(clock):
     """Where the renewal of a token that is still good is told to wait, the question waits, too."""
     api = fake_api()
-    login = api.post(LOGIN).mock(side_effect=in_turn(signed_in(), answer(429, headers={"Retry-After": "120"})))
+    login = api.post(LOGIN).mock(
+        side_effect=in_turn(signed_in(), answer(429, headers={"Retry-After": "120"}))
+    )
     async with connected(api, clock, login={"email": "me", "password": "secret"}) as client:
         await poll(client, clock)
         clock.move(3400)
@@ -510,11 +543,14 @@ async def test_an_answer_that_cannot_be_used_fails_the_poll(clock, content):
 
 
 @pytest.mark.parametrize(
-    "template", ['{"success": false, "message": "%s"}', '{"message": "%s", "data": [], "success": false}']
+    "template",
+    ['{"success": false, "message": "%s"}', '{"message": "%s", "data": [], "success": false}'],
 )
 async def test_a_failure_under_200_is_explained(clock, template):
     """The API's own words about a failure that it sends as a 200 stand in the outcome."""
-    async with connected(fake_api(answer(200, (template % "quota is gone").encode())), clock) as client:
+    async with connected(
+        fake_api(answer(200, (template % "quota is gone").encode())), clock
+    ) as client:
         outcome = await poll(client, clock)
     assert outcome.reason is Reason.INVALID_RESPONSE
     assert "quota is gone" in outcome.message
@@ -709,7 +745,13 @@ async def test_the_window_ends_with_today(clock):
 async def test_numbers_beyond_any_float_leave_only_their_record_out(clock):
     """A number of thousands of digits costs its own record and nothing else."""
     huge = json.dumps(record(apiCalls=7)).replace('"apiCalls": 7', f'"apiCalls": {"9" * 10_000}')
-    content = b'{"success": true, "data": [' + json.dumps(record()).encode() + b"," + huge.encode() + b"]}"
+    content = (
+        b'{"success": true, "data": ['
+        + json.dumps(record()).encode()
+        + b","
+        + huge.encode()
+        + b"]}"
+    )
     async with connected(fake_api(answer(200, content)), clock) as client:
         outcome = await poll(client, clock)
     assert outcome.snapshot.records == 1

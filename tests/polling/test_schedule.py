@@ -16,7 +16,10 @@ from exporter.demo.company import Company
 from exporter.demo.simulator import Fault, Simulator
 
 NOON = 1_704_110_400.0  # 2024-01-01 12:00 UTC
-TWO = [{"name": "one", "labels": []}, {"name": "two", "labels": [], "filters": {"llm_type": ["openai"]}}]
+TWO = [
+    {"name": "one", "labels": []},
+    {"name": "two", "labels": [], "filters": {"llm_type": ["openai"]}},
+]
 
 
 @pytest.fixture
@@ -76,12 +79,16 @@ async def test_every_query_is_polled_at_once(gate, clock):
     async with polling(gate, clock) as exporter:
         await finished(exporter, 1)
         assert exporter.waiting_for == []
-        assert all(295 < exporter.scheduler.seconds_to_next_poll(query["name"]) <= 300 for query in TWO)
+        assert all(
+            295 < exporter.scheduler.seconds_to_next_poll(query["name"]) <= 300 for query in TWO
+        )
 
 
 async def test_a_poll_that_would_overlap_is_skipped_and_counted(gate, clock):
     """While a query is still being polled when it is due again, that poll is left out and counted."""
-    clock.wall = NOON + SECONDS_A_DAY / 2 - 0.25  # midnight brings a second poll, should the first one give up in time
+    clock.wall = (
+        NOON + SECONDS_A_DAY / 2 - 0.25
+    )  # midnight brings a second poll, should the first one give up in time
     gate.close()
     async with polling(gate, clock, [{"name": "slow", "interval": "1s", "labels": []}]) as exporter:
         await gate.arrival()
@@ -123,10 +130,17 @@ async def test_midnight_brings_a_poll_of_every_query(gate, clock):
         await finished(exporter, 2)
     assert before == [("2023-12-31", "2024-01-01")] * 2
     assert after == [("2024-01-01", "2024-01-02")] * 2
-    calls = {line.split()[0]: float(line.split()[1]) for line in held.splitlines() if not line.startswith("#")}
+    calls = {
+        line.split()[0]: float(line.split()[1])
+        for line in held.splitlines()
+        if not line.startswith("#")
+    }
     assert calls['flashback_ai_daily_api_calls{query="one",day="today"}'] == 0
     assert calls['flashback_ai_daily_api_calls{query="one",day="yesterday"}'] > 0
-    assert calls['flashback_ai_daily_start_timestamp_seconds{query="one",day="today"}'] == NOON + SECONDS_A_DAY / 2
+    assert (
+        calls['flashback_ai_daily_start_timestamp_seconds{query="one",day="today"}']
+        == NOON + SECONDS_A_DAY / 2
+    )
 
 
 async def test_midnight_during_a_poll_brings_another_one_right_after_it(gate, clock):
@@ -228,4 +242,8 @@ async def test_a_stop_is_quiet(gate, clock, caplog, moment):
         await until(lambda: not any(exporter.scheduler.polling(query["name"]) for query in TWO))
     assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
     assert [entry for entry in own_logs if entry["log_level"] not in ("debug", "info")] == []
-    assert all(state.failures[reason] == 0 for state in exporter.view.states.values() for reason in state.failures)
+    assert all(
+        state.failures[reason] == 0
+        for state in exporter.view.states.values()
+        for reason in state.failures
+    )

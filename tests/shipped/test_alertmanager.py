@@ -29,7 +29,11 @@ GROUP = {
 def amtool(*arguments):
     """Return what amtool prints."""
     done = subprocess.run(
-        [tool("amtool"), *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, check=False
+        [tool("amtool"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -64,7 +68,12 @@ def copied(tmp_path):
 def alerts_of_the_rules():
     """Return name and labels of every alert in the rules."""
     groups = yaml.safe_load(RULES.read_text())["groups"]
-    return {rule["alert"]: rule["labels"] for group in groups for rule in group["rules"] if "alert" in rule}
+    return {
+        rule["alert"]: rule["labels"]
+        for group in groups
+        for rule in group["rules"]
+        if "alert" in rule
+    }
 
 
 def test_it_is_valid():
@@ -78,18 +87,46 @@ def test_it_is_valid():
 @pytest.mark.parametrize(
     ("labels", "receiver"),
     [
-        ({"alertname": "FlashbackPolicyViolation", "area": "policy", "severity": "warning"}, "flashback-policy"),
-        ({"alertname": "FlashbackRequestsBlocked", "area": "policy", "severity": "warning"}, "flashback-policy"),
-        ({"alertname": "FlashbackViolationsConcentrated", "area": "policy", "severity": "info"}, "flashback-policy"),
         (
-            {"alertname": "FlashbackHighSeverityViolation", "area": "policy", "severity": "critical"},
+            {"alertname": "FlashbackPolicyViolation", "area": "policy", "severity": "warning"},
+            "flashback-policy",
+        ),
+        (
+            {"alertname": "FlashbackRequestsBlocked", "area": "policy", "severity": "warning"},
+            "flashback-policy",
+        ),
+        (
+            {"alertname": "FlashbackViolationsConcentrated", "area": "policy", "severity": "info"},
+            "flashback-policy",
+        ),
+        (
+            {
+                "alertname": "FlashbackHighSeverityViolation",
+                "area": "policy",
+                "severity": "critical",
+            },
             "flashback-policy-high",
         ),
-        ({"alertname": "FlashbackLatencyHigh", "area": "usage", "severity": "warning"}, "flashback-usage"),
-        ({"alertname": "FlashbackTrafficStopped", "area": "usage", "severity": "critical"}, "flashback-usage"),
-        ({"alertname": "FlashbackExporterDown", "area": "exporter", "severity": "critical"}, "flashback-exporter"),
-        ({"alertname": "FlashbackTokenExpiring", "area": "exporter", "severity": "warning"}, "flashback-exporter"),
-        ({"alertname": "FlashbackGroupsFolded", "area": "exporter", "severity": "info"}, "flashback-exporter"),
+        (
+            {"alertname": "FlashbackLatencyHigh", "area": "usage", "severity": "warning"},
+            "flashback-usage",
+        ),
+        (
+            {"alertname": "FlashbackTrafficStopped", "area": "usage", "severity": "critical"},
+            "flashback-usage",
+        ),
+        (
+            {"alertname": "FlashbackExporterDown", "area": "exporter", "severity": "critical"},
+            "flashback-exporter",
+        ),
+        (
+            {"alertname": "FlashbackTokenExpiring", "area": "exporter", "severity": "warning"},
+            "flashback-exporter",
+        ),
+        (
+            {"alertname": "FlashbackGroupsFolded", "area": "exporter", "severity": "info"},
+            "flashback-exporter",
+        ),
         ({"alertname": "FlashbackOfYourOwn", "severity": "warning"}, "default"),
         ({"alertname": "FlashbackOfYourOwn", "area": "elsewhere"}, "default"),
         ({"alertname": "DiskFull", "severity": "critical"}, "default"),
@@ -133,26 +170,37 @@ def test_info_about_the_exporter_is_said_once_a_day(tmp_path):
     # amtool says which receiver, not which route: here the inner one has a receiver of its own
     copy = tmp_path / CONFIG.name
     text, found = re.subn(
-        r'(?m)^( +)- matchers: \[severity="info"\]$', r"\g<0>\n\1  receiver: default", CONFIG.read_text()
+        r'(?m)^( +)- matchers: \[severity="info"\]$',
+        r"\g<0>\n\1  receiver: default",
+        CONFIG.read_text(),
     )
     assert found == 1
     copy.write_text(text)
     for severity, receiver in (("info", "default"), ("warning", "flashback-exporter")):
         given = ("alertname=FlashbackGroupsFolded", "area=exporter", f"severity={severity}")
-        assert amtool("config", "routes", "test", f"--config.file={copy}", *given) == f"{receiver}\n"
+        assert (
+            amtool("config", "routes", "test", f"--config.file={copy}", *given) == f"{receiver}\n"
+        )
 
 
 def test_inhibitions_name_alerts_that_exist():
     """Every alert that an inhibition names is in the rules."""
     inhibitions = yaml.safe_load(CONFIG.read_text())["inhibit_rules"]
-    matchers = [text for rule in inhibitions for side in ("source_matchers", "target_matchers") for text in rule[side]]
+    matchers = [
+        text
+        for rule in inhibitions
+        for side in ("source_matchers", "target_matchers")
+        for text in rule[side]
+    ]
     named = {name for text in matchers for name in re.findall(r'alertname!?="(\w+)"', text)}
     assert named <= alerts_of_the_rules().keys()
 
 
 def alert(alertname, labels, **more):
     """Return an alert that has the labels which the rules give it."""
-    return {"labels": {"alertname": alertname, **labels, **alerts_of_the_rules()[alertname], **more}}
+    return {
+        "labels": {"alertname": alertname, **labels, **alerts_of_the_rules()[alertname], **more}
+    }
 
 
 def name(alert):
@@ -226,7 +274,10 @@ def other(labels, **more):
         pytest.param(
             alert("FlashbackPollsFailing", QUERY, reason="network"),
             [alert("FlashbackTokenExpiring", TARGET)],
-            [alert("FlashbackReloadFailed", TARGET), alert("FlashbackTokenExpiring", other(TARGET, job="another"))],
+            [
+                alert("FlashbackReloadFailed", TARGET),
+                alert("FlashbackTokenExpiring", other(TARGET, job="another")),
+            ],
             id="polls-failing",
         ),
         pytest.param(
@@ -245,11 +296,15 @@ def test_what_silences_what(tmp_path, copied, source, silenced, heard):
     """A running Alertmanager silences what follows from an alert that it knows, and nothing beside that."""
     with alertmanager(tmp_path, copied) as running:
         running.send(source, *silenced, *heard)
-        expected = {name(one): "suppressed" for one in silenced} | {name(one): "active" for one in [source, *heard]}
+        expected = {name(one): "suppressed" for one in silenced} | {
+            name(one): "active" for one in [source, *heard]
+        }
 
         def states():
             found = {name(one): one["status"]["state"] for one in running.api("alerts")}
-            ready = found.keys() >= expected.keys() and all(found[name(one)] == "suppressed" for one in silenced)
+            ready = found.keys() >= expected.keys() and all(
+                found[name(one)] == "suppressed" for one in silenced
+            )
             return found if ready else None
 
         assert running.eventually(states) == expected
@@ -259,7 +314,9 @@ def test_it_runs_before_there_is_a_webhook(tmp_path, copied):
     """Without the files that hold the URLs Alertmanager runs, and its log says which file it looks for."""
     with alertmanager(tmp_path, copied) as running:
         running.send(alert("FlashbackHighSeverityViolation", GROUP))
-        running.program.line(f"open {tmp_path}/none/flashback-policy-high: no such file or directory")
+        running.program.line(
+            f"open {tmp_path}/none/flashback-policy-high: no such file or directory"
+        )
 
 
 def test_a_receiver_can_be_tried(tmp_path, copied):
@@ -303,7 +360,8 @@ def test_all_receivers_send_the_same_message():
         assert message.pop("api_url_file") == f"/etc/alertmanager/webhooks/{receiver['name']}"
         assert message["send_resolved"] is True
         assert {value for name, value in message.items() if name != "send_resolved"} == {
-            f'{{{{ template "flashback.{part}" . }}}}' for part in ("color", "title", "link", "text")
+            f'{{{{ template "flashback.{part}" . }}}}'
+            for part in ("color", "title", "link", "text")
         }
 
 
@@ -311,7 +369,8 @@ def test_many_alerts_are_cut(tmp_path):
     """Of thirty alerts that fire and eight that are resolved, ten and five are listed, and the others counted."""
     one = json.loads((MESSAGES / "several.json").read_text())
     firing, resolved = (
-        next(alert for alert in one["alerts"] if alert["status"] == status) for status in ("firing", "resolved")
+        next(alert for alert in one["alerts"] if alert["status"] == status)
+        for status in ("firing", "resolved")
     )
     title, _, _, text, _ = rendered({**one, "alerts": [firing] * 30 + [resolved] * 8}, tmp_path)
     assert title.startswith("30 FIRING, 8 RESOLVED: ")

@@ -91,8 +91,16 @@ def test_services_know_one_another():
     """Prometheus scrapes the exporter and sends to Alertmanager by the names and ports of the services."""
     config = yaml.safe_load(inside("prometheus", options("prometheus")["config.file"]).read_text())
     targets = [config["scrape_configs"][0], config["alerting"]["alertmanagers"][0]]
-    assert [target["static_configs"][0]["targets"] for target in targets] == [["exporter:9877"], ["alertmanager:9093"]]
-    for name, port in (("exporter", 9877), ("alertmanager", 9093), ("prometheus", 9090), ("grafana", 3000)):
+    assert [target["static_configs"][0]["targets"] for target in targets] == [
+        ["exporter:9877"],
+        ["alertmanager:9093"],
+    ]
+    for name, port in (
+        ("exporter", 9877),
+        ("alertmanager", 9093),
+        ("prometheus", 9090),
+        ("grafana", 3000),
+    ):
         assert SERVICES[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
         assert f"http://127.0.0.1:{port}/" in f"{SERVICES[name]['healthcheck']['test'][-1]}/"
 
@@ -120,9 +128,14 @@ def test_exporter_takes_the_environment(monkeypatch, capsys):
 
 def checked(service, port, url):
     """Run the health check of a service against an address, and return whether it is content."""
-    command = [part.replace(f"http://127.0.0.1:{port}", url) for part in SERVICES[service]["healthcheck"]["test"][1:]]
+    command = [
+        part.replace(f"http://127.0.0.1:{port}", url)
+        for part in SERVICES[service]["healthcheck"]["test"][1:]
+    ]
     return (
-        subprocess.run([tool(command[0]), *command[1:]], capture_output=True, timeout=PATIENCE, check=False).returncode
+        subprocess.run(
+            [tool(command[0]), *command[1:]], capture_output=True, timeout=PATIENCE, check=False
+        ).returncode
         == 0
     )
 

@@ -44,7 +44,16 @@ def prometheus(tmp_path_factory):
     """Run a Prometheus on a month of history, which a process of its own has made; return it."""
     programs.tool("prometheus")
     folder = tmp_path_factory.mktemp("prometheus")
-    command = (sys.executable, history.__file__, folder / "data", "--small", "--end", str(END), "--seed", str(SEED))
+    command = (
+        sys.executable,
+        history.__file__,
+        folder / "data",
+        "--small",
+        "--end",
+        str(END),
+        "--seed",
+        str(SEED),
+    )
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=150)
     with programs.prometheus(folder, "{}", "--storage.tsdb.retention.time=100y") as running:
         yield running
@@ -88,18 +97,30 @@ def data_sources(node):
 def frame(uid, dashboard):
     """Yield what is wrong with a dashboard as a whole."""
     wanted = {"uid": uid, "editable": False, "timezone": "utc"}
-    yield from (f"{name} is {dashboard.get(name)!r}" for name, value in wanted.items() if dashboard.get(name) != value)
+    yield from (
+        f"{name} is {dashboard.get(name)!r}"
+        for name, value in wanted.items()
+        if dashboard.get(name) != value
+    )
     if "flashback" not in dashboard["tags"]:
         yield "no tag flashback"
     yield from (
-        f"no {name}" for name in ("title", "description", "refresh", "schemaVersion") if not dashboard.get(name)
+        f"no {name}"
+        for name in ("title", "description", "refresh", "schemaVersion")
+        if not dashboard.get(name)
     )
-    if not any(link["type"] == "dashboards" and "flashback" in link["tags"] for link in dashboard["links"]):
+    if not any(
+        link["type"] == "dashboards" and "flashback" in link["tags"] for link in dashboard["links"]
+    ):
         yield "no link to the other dashboards"
     for link in dashboard["links"]:
         if not (link["includeVars"] and link["keepTime"]):
             yield f"link {link['title']!r} keeps not both time and variables"
-    annotations = [one for one in dashboard["annotations"]["list"] if re.match(r"ALERTS\b", one.get("expr", ""))]
+    annotations = [
+        one
+        for one in dashboard["annotations"]["list"]
+        if re.match(r"ALERTS\b", one.get("expr", ""))
+    ]
     if not any(one["enable"] for one in annotations):
         yield "no annotation for alerts"
     numbers = Counter(panel["id"] for panel in [*rows(dashboard), *panels(dashboard)])
@@ -108,11 +129,16 @@ def frame(uid, dashboard):
 
 def sources(dashboard):
     """Yield what is wrong with how a dashboard finds its data source."""
-    found = [variable for variable in variables(dashboard).values() if variable["type"] == "datasource"]
+    found = [
+        variable for variable in variables(dashboard).values() if variable["type"] == "datasource"
+    ]
     if [(one["name"], one["query"]) for one in found] != [("datasource", "prometheus")]:
         yield "not exactly one variable for a data source, named datasource, for Prometheus"
     for source in data_sources(dashboard):
-        if not isinstance(source, dict) or source.get("uid") not in ("${datasource}", "$datasource"):
+        if not isinstance(source, dict) or source.get("uid") not in (
+            "${datasource}",
+            "$datasource",
+        ):
             yield f"data source {source!r}"
     for kind, things in (
         ("panel", panels(dashboard)),
@@ -120,7 +146,9 @@ def sources(dashboard):
         ("variable", [one for one in variables(dashboard).values() if one["type"] == "query"]),
     ):
         yield from (
-            f"{kind} {one.get('title') or one['name']} has no data source" for one in things if "datasource" not in one
+            f"{kind} {one.get('title') or one['name']} has no data source"
+            for one in things
+            if "datasource" not in one
         )
 
 
@@ -133,8 +161,12 @@ def chain(uid, dashboard):
     for name, variable in found.items():
         if variable["type"] != "query":
             continue
-        query = variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
-        yield from (f"{name} is not narrowed by {other}" for other in before if f"${other}" not in query)
+        query = (
+            variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
+        )
+        yield from (
+            f"{name} is not narrowed by {other}" for other in before if f"${other}" not in query
+        )
         if variable.get("refresh") != 2:
             yield f"{name} is not read again when the time range changes"
         many = variable.get("includeAll") and variable.get("multi")
@@ -155,7 +187,11 @@ def texts(dashboard):
             yield f"{where(panel)}: no description"
         if panel["type"] != "text":
             defaults = panel["fieldConfig"]["defaults"]
-            yield from (f"{where(panel)}: no {name}" for name in ("unit", "noValue") if not defaults.get(name))
+            yield from (
+                f"{where(panel)}: no {name}"
+                for name in ("unit", "noValue")
+                if not defaults.get(name)
+            )
             if not defaults.get("color", {}).get("mode"):
                 yield f"{where(panel)}: no colour chosen"
             if not panel.get("targets"):
@@ -168,11 +204,16 @@ def texts(dashboard):
 def instants(dashboard):
     """Yield which numbers that are compared are not instant queries, and which queries nobody sees."""
     for panel in panels(dashboard):
-        if panel["type"] in COMPARED and panel.get("options", {}).get("graphMode", "none") == "none":
+        if (
+            panel["type"] in COMPARED
+            and panel.get("options", {}).get("graphMode", "none") == "none"
+        ):
             for target in panel["targets"]:
                 if not target.get("instant") or target.get("range"):
                     yield f"{where(panel, target)}: compared, but not an instant query"
-        yield from (f"{where(panel, one)}: hidden" for one in panel.get("targets", ()) if one.get("hide"))
+        yield from (
+            f"{where(panel, one)}: hidden" for one in panel.get("targets", ()) if one.get("hide")
+        )
 
 
 def places(dashboard):
@@ -182,7 +223,11 @@ def places(dashboard):
         at = panel["gridPos"]
         if at["x"] + at["w"] > 24:
             yield f"{where(panel)}: too wide"
-        for place in ((x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])):
+        for place in (
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        ):
             if taken.setdefault(place, panel["id"]) != panel["id"]:
                 yield f"{where(panel)}: over panel {taken[place]}"
                 break
@@ -214,7 +259,9 @@ def days(dashboard, names):
             if selector["name"] not in DAILY | {DAY_START}:
                 continue
             fixed = matchers(selector).get("day", ("", ""))[0] == "="
-            if not fixed and any(drops(node, "day") for node in above if node["type"] == "aggregation"):
+            if not fixed and any(
+                drops(node, "day") for node in above if node["type"] == "aggregation"
+            ):
                 yield f"{where(panel, target)}: adds up the days of {selector['name']}"
         if metrics(tree) & DAILY and "UTC" not in panel["description"]:
             yield f"{where(panel)}: its description does not say that days are UTC days"
@@ -229,13 +276,17 @@ def queries(dashboard, names):
             if name not in names:
                 continue  # which the check of names says
             has = names.labels_of(name)
-            for label in sorted(known & (has & {"job", "instance", "query"} if name.startswith("ALERTS") else has)):
+            for label in sorted(
+                known & (has & {"job", "instance", "query"} if name.startswith("ALERTS") else has)
+            ):
                 of_day = "day" in has or "day_start" in has or ":" in name
                 if f"${label}" not in found.get(label, ("", ""))[1]:
                     yield f"{where(panel, target)}: {name} has no matcher for {label}"
                 elif label == "query" and of_day and found[label][0] != "=":
                     adds = [
-                        node for node in above if node["type"] == "aggregation" and node["op"] not in ("max", "min")
+                        node
+                        for node in above
+                        if node["type"] == "aggregation" and node["op"] not in ("max", "min")
                     ]
                     if any(drops(node, "query") for node in adds):
                         yield f"{where(panel, target)}: adds up the queries of {name}"
@@ -250,11 +301,18 @@ def severities(dashboard, names):
                 sides = [kinds(metrics(node["lhs"]), names), kinds(metrics(node["rhs"]), names)]
                 if {"split", "plain"} <= sides[0] | sides[1]:
                     yield f"{where(panel, target)}: adds up violations and the same by severity"
-        if any(matchers(selector).get("__name__", ("=",))[0] != "=" for selector, _ in selectors(tree)):
+        if any(
+            matchers(selector).get("__name__", ("=",))[0] != "=" for selector, _ in selectors(tree)
+        ):
             yield f"{where(panel, target)}: chooses metrics by a pattern"
         drawn.setdefault(panel["id"], (panel, set()))[1].update(kinds(metrics(tree), names))
     for panel, found in drawn.values():
-        stacking = panel["fieldConfig"]["defaults"].get("custom", {}).get("stacking", {}).get("mode", "none")
+        stacking = (
+            panel["fieldConfig"]["defaults"]
+            .get("custom", {})
+            .get("stacking", {})
+            .get("mode", "none")
+        )
         if {"split", "plain"} <= found and stacking != "none":
             yield f"{where(panel)}: stacks violations and the same by severity"
 
@@ -293,7 +351,9 @@ def rates(dashboard, names):
             name = node.get("func", {}).get("name")
             if name in RATES:
                 wrong = metrics(node) - COUNTERS
-                yield from (f"{where(panel, target)}: {name} of {one}, which is no counter" for one in wrong)
+                yield from (
+                    f"{where(panel, target)}: {name} of {one}, which is no counter" for one in wrong
+                )
             elif name in ("delta", "idelta", "deriv", "predict_linear"):
                 yield f"{where(panel, target)}: {name} extrapolates"
         least = seconds(target.get("interval", ""))
@@ -305,7 +365,9 @@ def colours(dashboard, names):
     """Yield which severities have no fixed colour, and under None the colours that there are."""
     found = {}
     for panel, target, tree in trees(dashboard, names):
-        if panel["type"] not in ("timeseries", "piechart", "bargauge") or "split" not in kinds(metrics(tree), names):
+        if panel["type"] not in ("timeseries", "piechart", "bargauge") or "split" not in kinds(
+            metrics(tree), names
+        ):
             continue
         fixed = {
             override["matcher"]["options"]: part["value"]["fixedColor"]
@@ -368,12 +430,16 @@ def ask(prometheus, panel, target, span, values):
         answer = dashboards.asked(prometheus, "query", query=expression, time=END)
     else:
         start, end = ((moment // step) * step for moment in (END - span, END))
-        answer = dashboards.asked(prometheus, "query_range", query=expression, start=start, end=end, step=step)
+        answer = dashboards.asked(
+            prometheus, "query_range", query=expression, start=start, end=end, step=step
+        )
     found = answer.get("data", {}).get("result", [])
     numbers = [
         series
         for series in found
-        if any(not math.isnan(float(value)) for _, value in series.get("values") or [series["value"]])
+        if any(
+            not math.isnan(float(value)) for _, value in series.get("values") or [series["value"]]
+        )
     ]
     return said + dashboards.objections(answer), numbers
 
@@ -458,7 +524,10 @@ def test_rates_are_of_counters(uid, names):
 
 def test_severities_have_one_colour_each(names):
     """Low, medium and high look the same wherever they are drawn."""
-    every = {"uid": "", "panels": [panel for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]]}
+    every = {
+        "uid": "",
+        "panels": [panel for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]],
+    }
     assert list(colours(every, names)) == []
 
 
@@ -466,7 +535,9 @@ def test_the_history_is_what_prometheus_would_have_scraped(prometheus):
     """It has no gap of five minutes in a month, and shows the sums of the company at the time of the last poll."""
 
     def now(expression):
-        [series] = dashboards.asked(prometheus, "query", query=expression, time=END)["data"]["result"]
+        [series] = dashboards.asked(prometheus, "query", query=expression, time=END)["data"][
+            "result"
+        ]
         return float(series["value"][1])
 
     assert now("count_over_time(present_over_time(up[5m])[30d:1m])") == 30 * 24 * 60

@@ -41,13 +41,26 @@ class Ledger:
     def violations(self, repository, severity, number):
         """Enter violations of today."""
         today = utc_day(time.time())
-        self._entered[repository, today] = {"policyViolations": number, f"numSeverity{severity}": number}
+        self._entered[repository, today] = {
+            "policyViolations": number,
+            f"numSeverity{severity}": number,
+        }
 
     def records(self, day, now):
         """Yield the records of a day, as a company does."""
         for name in ("checkout", "search"):
-            names = {"repoId": name, "repoAiApiKeyId": f"{name}-key", "llmType": "openai", "llmModel": "gpt-4o"}
-            yield raw_record(timestamp=midnight(day), apiCalls=10_000, **names, **self._entered.get((name, day), {}))
+            names = {
+                "repoId": name,
+                "repoAiApiKeyId": f"{name}-key",
+                "llmType": "openai",
+                "llmModel": "gpt-4o",
+            }
+            yield raw_record(
+                timestamp=midnight(day),
+                apiCalls=10_000,
+                **names,
+                **self._entered.get((name, day), {}),
+            )
 
 
 class Api:
@@ -57,7 +70,9 @@ class Api:
         sockets = bind(("127.0.0.1", 0))
         self.url = f"http://{addresses(sockets)[0]}"
         self._server = serving(Simulator(company, SystemClock()).app)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve(sockets=sockets)))
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._server.serve(sockets=sockets))
+        )
         self._thread.start()
 
     def stop(self):
@@ -87,7 +102,9 @@ class Chat(ThreadingHTTPServer):
     def wait_for(self, number):
         """Wait until so many messages have come."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self.messages) >= number, PATIENCE), self.messages
+            assert self._news.wait_for(lambda: len(self.messages) >= number, PATIENCE), (
+                self.messages
+            )
 
     def stop(self):
         """Stop listening."""
@@ -98,7 +115,9 @@ class Chat(ThreadingHTTPServer):
 
 class _Post(BaseHTTPRequestHandler):
     def do_POST(self):
-        self.server.take(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.take(
+            self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        )
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"ok")
@@ -125,7 +144,9 @@ def exporter(folder, api_url):
     }
     (folder / "exporter.yml").write_text(json.dumps(config))  # JSON is YAML
     command = [sys.executable, "-m", "exporter", f"--config.file={folder}/exporter.yml"]
-    with process(*command, "--web.listen-address=127.0.0.1:0", ready=r"msg=serving .*(127\.0\.0\.1:\d+)") as (
+    with process(
+        *command, "--web.listen-address=127.0.0.1:0", ready=r"msg=serving .*(127\.0\.0\.1:\d+)"
+    ) as (
         run,
         match,
     ):
@@ -144,7 +165,11 @@ def copied(source, target, *changes):
 
 def prometheus_config(folder, address, *alertmanagers):
     """Return the shipped prometheus.yml for an exporter at this address and every second, with the rules beside it."""
-    copied(CONFIG / "prometheus" / "flashback.rules.yml", folder / "flashback.rules.yml", (r"\bfor: \w+", "for: 1s"))
+    copied(
+        CONFIG / "prometheus" / "flashback.rules.yml",
+        folder / "flashback.rules.yml",
+        (r"\bfor: \w+", "for: 1s"),
+    )
     config = yaml.safe_load((CONFIG / "prometheus" / "prometheus.yml").read_text())
     config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
     (exporters,) = config["scrape_configs"][0]["static_configs"]
@@ -159,10 +184,22 @@ def load_history(folder, prometheus):
     series = prometheus.query('{__name__=~".*flashback.+|up"}')
     lines = []
     for labels, value in series:
-        pairs = ",".join(f"{name}={json.dumps(text)}" for name, text in labels.items() if name != "__name__")
-        lines += [f"{labels['__name__']}{{{pairs}}} {value!r} {at}\n" for at in range(now - 1800, now - 59, 30)]
+        pairs = ",".join(
+            f"{name}={json.dumps(text)}" for name, text in labels.items() if name != "__name__"
+        )
+        lines += [
+            f"{labels['__name__']}{{{pairs}}} {value!r} {at}\n"
+            for at in range(now - 1800, now - 59, 30)
+        ]
     (folder / "history.om").write_text("".join(lines) + "# EOF\n")
-    command = [tool("promtool"), "tsdb", "create-blocks-from", "openmetrics", folder / "history.om", folder / "data"]
+    command = [
+        tool("promtool"),
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        folder / "history.om",
+        folder / "data",
+    ]
     subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE)
 
 
@@ -193,7 +230,9 @@ def grown(program, counter, much):
     """Return a function that says whether a counter of a program has grown so much since."""
 
     def count():
-        found = re.findall(rf"^{counter}(?:{{.*}})? (\S+)$", get(f"{program.url}/metrics").decode(), re.MULTILINE)
+        found = re.findall(
+            rf"^{counter}(?:{{.*}})? (\S+)$", get(f"{program.url}/metrics").decode(), re.MULTILINE
+        )
         return sum(map(float, found))
 
     wanted = count() + much
@@ -208,12 +247,22 @@ def stack(tmp_path):
     webhooks = tmp_path / "webhooks"
     webhooks.mkdir()
     ledger = Ledger()
-    with stopping(Api(ledger)) as api, exporter(tmp_path, api.url) as address, stopping(Chat()) as chat:
+    with (
+        stopping(Api(ledger)) as api,
+        exporter(tmp_path, api.url) as address,
+        stopping(Chat()) as chat,
+    ):
         with programs.prometheus(first, prometheus_config(first, address)) as before:
-            before.eventually(lambda: before.query("count_over_time(query:flashback_data:fresh[1m]) > 1"))
+            before.eventually(
+                lambda: before.query("count_over_time(query:flashback_data:fresh[1m]) > 1")
+            )
             load_history(tmp_path, before)
-        for receiver in yaml.safe_load((CONFIG / "alertmanager" / "alertmanager.yml").read_text())["receivers"]:
-            (webhooks / receiver["name"]).write_text(f"http://127.0.0.1:{chat.server_port}/{receiver['name']}\n")
+        for receiver in yaml.safe_load((CONFIG / "alertmanager" / "alertmanager.yml").read_text())[
+            "receivers"
+        ]:
+            (webhooks / receiver["name"]).write_text(
+                f"http://127.0.0.1:{chat.server_port}/{receiver['name']}\n"
+            )
         copied(
             CONFIG / "alertmanager" / "alertmanager.yml",
             tmp_path / "alertmanager.yml",
@@ -225,7 +274,8 @@ def stack(tmp_path):
         with (
             programs.alertmanager(tmp_path, tmp_path / "alertmanager.yml") as alertmanager,
             programs.prometheus(
-                tmp_path, prometheus_config(tmp_path, address, alertmanager.url.removeprefix("http://"))
+                tmp_path,
+                prometheus_config(tmp_path, address, alertmanager.url.removeprefix("http://")),
             ) as prometheus,
         ):
             prometheus.eventually(lambda: prometheus.query("time() - timestamp(flashback_up) < 10"))
@@ -235,12 +285,18 @@ def stack(tmp_path):
 def read(message):
     """Return title, colour and text of a message as a reader sees them, with links as <text>."""
     (attachment,) = message["attachments"]
-    return attachment["title"], attachment.get("color"), re.sub(r"<http[^|>]*\|(\w+)>", r"<\1>", attachment["text"])
+    return (
+        attachment["title"],
+        attachment.get("color"),
+        re.sub(r"<http[^|>]*\|(\w+)>", r"<\1>", attachment["text"]),
+    )
 
 
 def test_from_the_api_to_the_chat(stack):
     """Violations arrive at their receivers, rendered, once; a stopped API brings a health alert and no policy alert."""
-    stack.prometheus.eventually(lambda: stack.prometheus.query("query:flashback_policy_violations:new15m == 0"))
+    stack.prometheus.eventually(
+        lambda: stack.prometheus.query("query:flashback_policy_violations:new15m == 0")
+    )
     assert stack.prometheus.query("ALERTS") is None
 
     stack.ledger.violations("checkout", "Low", 12)
@@ -265,7 +321,10 @@ def test_from_the_api_to_the_chat(stack):
             f" search-key, provider openai, model gpt-4o. {LINKS}"
         ),
     )
-    alerts = {(one["labels"]["alertname"], one["labels"]["repo_id"]): one for one in stack.alertmanager.api("alerts")}
+    alerts = {
+        (one["labels"]["alertname"], one["labels"]["repo_id"]): one
+        for one in stack.alertmanager.api("alerts")
+    }
     assert {name: one["status"]["state"] for name, one in alerts.items()} == {
         ("FlashbackPolicyViolation", "checkout"): "active",
         ("FlashbackPolicyViolation", "search"): "suppressed",
@@ -278,5 +337,7 @@ def test_from_the_api_to_the_chat(stack):
     assert stack.receivers() == ["flashback-exporter", "flashback-policy", "flashback-policy-high"]
     title, color, text = read(dict(stack.chat.messages)["flashback-exporter"])
     assert (title, color) == ("WARNING: Polls of query default fail: network", "warning")
-    assert text.startswith("Polls of query default by exporter:9877 fail with reason network, about ")
+    assert text.startswith(
+        "Polls of query default by exporter:9877 fail with reason network, about "
+    )
     assert text.endswith(f" The last good data is still served until it is too old. {LINKS}")

@@ -19,7 +19,9 @@ from grafana.__main__ import FOLDER, write
 
 GRAFANA = FOLDER.parent
 DASHBOARDS = dashboards.load()
-PANELS = [(uid, panel) for uid, dashboard in DASHBOARDS.items() for panel in dashboards.panels(dashboard)]
+PANELS = [
+    (uid, panel) for uid, dashboard in DASHBOARDS.items() for panel in dashboards.panels(dashboard)
+]
 HOURS = 26
 
 
@@ -75,18 +77,26 @@ def test_replicas_count_once_everywhere():
     for _, panel in PANELS:
         for target in panel["targets"]:
             if "flashback_ai_daily_" in target["expr"]:
-                assert not re.search(r"sum(?! by \([\w, ]+\) \(max without| \(max without)", target["expr"])
+                assert not re.search(
+                    r"sum(?! by \([\w, ]+\) \(max without| \(max without)", target["expr"]
+                )
 
 
 def test_provisioning_matches_the_rest():
     """The data source knows the scrape interval and its Alertmanager; dashboards cannot be changed in the browser."""
-    sources = yaml.safe_load((GRAFANA / "provisioning/datasources/flashback.yml").read_text(encoding="utf-8"))
+    sources = yaml.safe_load(
+        (GRAFANA / "provisioning/datasources/flashback.yml").read_text(encoding="utf-8")
+    )
     prometheus, alertmanager = sources["datasources"]
-    scraped = yaml.safe_load((GRAFANA.parent / "config/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    scraped = yaml.safe_load(
+        (GRAFANA.parent / "config/prometheus/prometheus.yml").read_text(encoding="utf-8")
+    )
     assert (prometheus["type"], prometheus["isDefault"]) == ("prometheus", True)
     assert prometheus["jsonData"]["timeInterval"] == scraped["global"]["scrape_interval"]
     assert prometheus["jsonData"]["alertmanagerUid"] == alertmanager["uid"]
-    boards = yaml.safe_load((GRAFANA / "provisioning/dashboards/flashback.yml").read_text(encoding="utf-8"))
+    boards = yaml.safe_load(
+        (GRAFANA / "provisioning/dashboards/flashback.yml").read_text(encoding="utf-8")
+    )
     (provider,) = boards["providers"]
     assert (provider["type"], provider["allowUiUpdates"]) == ("file", False)
 
@@ -106,14 +116,18 @@ def tables():
     """Yield every table with its place, and the names of its columns by those that the queries return."""
     for uid, panel in PANELS:
         if panel["type"] == "table":
-            (organized,) = (step["options"] for step in panel["transformations"] if step["id"] == "organize")
+            (organized,) = (
+                step["options"] for step in panel["transformations"] if step["id"] == "organize"
+            )
             yield f"{uid}: {panel['title']}", panel, organized["renameByName"]
 
 
 def test_tables_are_sorted_by_a_column_they_show():
     """A column that there is not would leave the rows in no order, and say nothing."""
     for place, panel, names in tables():
-        assert [one["displayName"] in names.values() for one in panel["options"]["sortBy"]] == [True], place
+        assert [one["displayName"] in names.values() for one in panel["options"]["sortBy"]] == [
+            True
+        ], place
 
 
 def test_queries_of_a_table_become_one():
@@ -128,7 +142,9 @@ def test_names_lead_to_usage():
     for place, panel, names in tables():
         for label in set(promql.LABELS) & set(names):
             links = overrides(panel, names[label]).get("links", ())
-            assert [link["url"].startswith("/d/flashback-usage?") for link in links] == [True], place
+            assert [link["url"].startswith("/d/flashback-usage?") for link in links] == [True], (
+                place
+            )
             assert links[0]["url"].endswith(f"&var-{label}=${{__value.text:percentencode}}"), place
 
 
@@ -139,12 +155,17 @@ def test_columns_of_numbers_have_a_unit():
         for column, name in names.items():
             given = overrides(panel, name)
             number = column.startswith("Value")
-            assert ("unit" in given, given.get("noValue")) == (number, "\N{EN DASH}" if number else None), place
+            assert ("unit" in given, given.get("noValue")) == (
+                number,
+                "\N{EN DASH}" if number else None,
+            ), place
 
 
 def test_severities_in_tables_have_the_colours_of_the_graphs():
     """Red is critical or high, orange warning or medium."""
-    (column,) = (overrides(panel, names["severity"]) for _, panel, names in tables() if "severity" in names)
+    (column,) = (
+        overrides(panel, names["severity"]) for _, panel, names in tables() if "severity" in names
+    )
     (mapping,) = column["mappings"]
     colors = {name: shown["color"] for name, shown in mapping["options"].items()}
     assert colors == {
@@ -165,7 +186,13 @@ def test_lines_of_known_names_differ_in_colour():
         set(Reason),
         set(Rejection),
     ]
-    for colors in (blocks.MODELS, blocks.REASONS, blocks.REJECTIONS, blocks.CODES, blocks.PROVIDERS):
+    for colors in (
+        blocks.MODELS,
+        blocks.REASONS,
+        blocks.REJECTIONS,
+        blocks.CODES,
+        blocks.PROVIDERS,
+    ):
         assert len(set(colors.values())) == len(colors)
     assert blocks.GREEN not in {*blocks.REASONS.values(), *blocks.REJECTIONS.values()}
 
@@ -183,7 +210,10 @@ def series(name, values, *, instances=("a", "b"), **labels):
     for instance in instances:
         given = {"job": "j", "instance": instance, "query": "default", **labels}
         text = ",".join(f'{label}="{value}"' for label, value in given.items())
-        yield {"series": f"flashback_ai_daily_{name}{{{text}}}", "values": " ".join(map(str, values))}
+        yield {
+            "series": f"flashback_ai_daily_{name}{{{text}}}",
+            "values": " ".join(map(str, values)),
+        }
 
 
 @pytest.fixture
@@ -202,7 +232,9 @@ def evaluated(tmp_path):
         *series("api_calls", [0] * 25 + [240, 240], day="yesterday", llm_model="m2"),
         *series("input_tokens", [1000 * calls for calls in m1], day="today", llm_model="m1"),
         *series("output_tokens", [200 * calls for calls in m1], day="today", llm_model="m1"),
-        *series("policy_violations", [hour // 2 for hour in range(25)], day="today", llm_model="m1"),
+        *series(
+            "policy_violations", [hour // 2 for hour in range(25)], day="today", llm_model="m1"
+        ),
         *series("latency_seconds", [1] * (HOURS + 1), day="today", llm_model="m1"),
         *series("latency_seconds", [4] * (HOURS + 1), day="today", llm_model="m2"),
         *series("start_timestamp_seconds", [0] * 25 + [86400] * 2, day="today"),
@@ -213,7 +245,9 @@ def evaluated(tmp_path):
             {
                 "expr": re.sub(r'=~"\$\w+"', '=~".*"', expr).replace("$query", "default"),
                 "eval_time": f"{hour}h",
-                "exp_samples": [{"labels": labels, "value": value} for labels, value in samples.items()],
+                "exp_samples": [
+                    {"labels": labels, "value": value} for labels, value in samples.items()
+                ],
             }
             for hour, expr, samples in cases
         ]
@@ -221,7 +255,9 @@ def evaluated(tmp_path):
         path = Path(tmp_path) / "expressions.yml"
         path.write_text(json.dumps({"tests": [test]}), encoding="utf-8")
         command = [tool("promtool"), "test", "rules", path]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     return check
@@ -243,7 +279,9 @@ def test_today_and_yesterday(evaluated):
 
 def test_latency_is_weighted_by_calls(evaluated):
     """At 18:00 there are 180 calls of one second and 120 of four."""
-    evaluated((18, promql.latency(), {"{}": 2.2}), (18, promql.latency("llm_model"), by_model(1, 4)))
+    evaluated(
+        (18, promql.latency(), {"{}": 2.2}), (18, promql.latency("llm_model"), by_model(1, 4))
+    )
 
 
 def test_calls_of_the_last_hour(evaluated):
@@ -253,7 +291,9 @@ def test_calls_of_the_last_hour(evaluated):
 
 
 @pytest.mark.parametrize(
-    ("left", "came"), [(36, 36), (49, 36), (48, 48)], ids=["redeployed", "second replica", "redeployed at midnight"]
+    ("left", "came"),
+    [(36, 36), (49, 36), (48, 48)],
+    ids=["redeployed", "second replica", "redeployed at midnight"],
 )
 def test_a_new_exporter_adds_no_day(evaluated, left, came):
     """One that starts brings all of yesterday with it; none of that is of the last hour."""
@@ -280,10 +320,16 @@ def test_a_new_exporter_adds_no_day(evaluated, left, came):
 
 def test_ratios_and_sums(evaluated):
     """At 18:00 there are 300 calls, 9 violations, 180,000 input and 36,000 output tokens."""
-    violations = promql.per(promql.today("policy_violations"), promql.today("api_calls"), factor=1000)
+    violations = promql.per(
+        promql.today("policy_violations"), promql.today("api_calls"), factor=1000
+    )
     evaluated(
         (18, violations, {"{}": 30}),
-        (18, promql.per(promql.today("policy_violations"), promql.today("api_calls")), {"{}": 0.03}),
+        (
+            18,
+            promql.per(promql.today("policy_violations"), promql.today("api_calls")),
+            {"{}": 0.03},
+        ),
         (18, promql.tokens(), {"{}": 216_000}),
         (
             18,
@@ -297,7 +343,9 @@ def test_ratios_and_sums(evaluated):
 def test_rates_are_per_hour(evaluated):
     """A counter that gains 12 an hour shows 12."""
     counted = [{"series": 'c_total{job="j", instance="a"}', "values": "0+12x20"}]
-    evaluated((18, promql.hourly("c_total").replace("$__rate_interval", "4h"), {"{}": 12}), inputs=counted)
+    evaluated(
+        (18, promql.hourly("c_total").replace("$__rate_interval", "4h"), {"{}": 12}), inputs=counted
+    )
 
 
 def test_bars_of_days(evaluated):

@@ -34,7 +34,11 @@ def expressions(every):
             yield f"{uid}: annotation {annotation['name']}", annotation["expr"]
         for name, variable in variables(dashboard).items():
             if variable["type"] == "query":
-                query = variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
+                query = (
+                    variable["query"]["query"]
+                    if isinstance(variable["query"], dict)
+                    else variable["query"]
+                )
                 match = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
                 yield f"{uid}: variable {name}", f"count by ({match[2]}) ({match[1]})"
 
@@ -52,7 +56,10 @@ def strange(found, names):
         missing = sorted(name for name in metrics(tree) if name not in names)
         yield from (f"{place}: no metric {name}" for name in missing)
         if not missing:
-            yield from (f"{place}: {problem}" for problem in unknown_labels(tree, names.labels_of, OF_TARGETS))
+            yield from (
+                f"{place}: {problem}"
+                for problem in unknown_labels(tree, names.labels_of, OF_TARGETS)
+            )
 
 
 def strange_columns(every, names):
@@ -62,19 +69,34 @@ def strange_columns(every, names):
             found = [names.labels(target["expr"]) for target in panel.get("targets", ())]
             has = frozenset().union(*found)
             for target, own in zip(panel.get("targets", ()), found, strict=True):
-                for label in set(re.findall(r"\{\{\s*(\w+)\s*\}\}", target.get("legendFormat") or "")) - own:
+                for label in (
+                    set(re.findall(r"\{\{\s*(\w+)\s*\}\}", target.get("legendFormat") or "")) - own
+                ):
                     yield f"{uid}: {panel['title']}/{target['refId']}: the legend's {label} is no label"
             for label in set(re.findall(r"\$\{__field\.labels\.(\w+)", json.dumps(panel))) - has:
                 yield f"{uid}: {panel['title']}: the link's {label} is no label"
-            columns = has | OWN_COLUMNS | {f"Value #{target['refId']}" for target in panel.get("targets", ())}
+            columns = (
+                has
+                | OWN_COLUMNS
+                | {f"Value #{target['refId']}" for target in panel.get("targets", ())}
+            )
             for step in panel.get("transformations", ()):
                 if step["id"] == "organize":
-                    named = {name for part in step["options"].values() if isinstance(part, dict) for name in part}
-                    yield from (f"{uid}: {panel['title']}: no column {name}" for name in named - columns)
+                    named = {
+                        name
+                        for part in step["options"].values()
+                        if isinstance(part, dict)
+                        for name in part
+                    }
+                    yield from (
+                        f"{uid}: {panel['title']}: no column {name}" for name in named - columns
+                    )
                 elif step["id"] in ("joinByField", "groupBy"):
                     fields = step["options"].get("fields", {})
                     named = {step["options"].get("byField"), *fields} - {None}
-                    yield from (f"{uid}: {panel['title']}: no column {name}" for name in named - columns)
+                    yield from (
+                        f"{uid}: {panel['title']}: no column {name}" for name in named - columns
+                    )
 
 
 def strange_cells(every):
@@ -138,7 +160,10 @@ def test_every_label_in_legends_links_and_tables_exists(names):
 
 def test_every_label_dashboard_and_variable_in_alerts_exists(names):
     """Texts of alerts fill in labels that the alert has, and link to dashboards by variables that these have."""
-    assert list(strange_templates([rule for rule in rules() if "alert" in rule], DASHBOARDS, names)) == []
+    assert (
+        list(strange_templates([rule for rule in rules() if "alert" in rule], DASHBOARDS, names))
+        == []
+    )
 
 
 def test_every_metric_is_used_or_excused(names):

@@ -15,8 +15,19 @@ PROTOCOLS = ("PrometheusText0.0.4", "OpenMetricsText1.0.0")
 @pytest.fixture(scope="module")
 def demo():
     """Run the demo until it has polled every query; return its address."""
-    command = [sys.executable, "-m", "exporter", "demo", "--web.listen-address", "127.0.0.1:0", "--log.level", "error"]
-    with process(*command, ready=r"http://(127\.0\.0\.1:\d+)/\n[^$]*Ctrl-C ends it\.", stream="stdout") as (run, match):
+    command = [
+        sys.executable,
+        "-m",
+        "exporter",
+        "demo",
+        "--web.listen-address",
+        "127.0.0.1:0",
+        "--log.level",
+        "error",
+    ]
+    with process(
+        *command, ready=r"http://(127\.0\.0\.1:\d+)/\n[^$]*Ctrl-C ends it\.", stream="stdout"
+    ) as (run, match):
         run.eventually(lambda: get(f"http://{match[1]}/-/ready"))
         yield match[1]
 
@@ -26,7 +37,11 @@ def prometheus(demo, tmp_path_factory):
     """Run a Prometheus that scrapes the demo every second, once in each format; return it."""
     folder = tmp_path_factory.mktemp("prometheus")
     jobs = [
-        {"job_name": protocol, "scrape_protocols": [protocol], "static_configs": [{"targets": [demo]}]}
+        {
+            "job_name": protocol,
+            "scrape_protocols": [protocol],
+            "static_configs": [{"targets": [demo]}],
+        }
         for protocol in PROTOCOLS
     ]
     config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
@@ -50,7 +65,11 @@ def test_promtool_finds_nothing_to_say(demo):
     """`promtool check metrics` is content with names, types, units and HELP texts of everything on /metrics."""
     exposition = without_repetition(get(f"http://{demo}/metrics"))
     checked = subprocess.run(
-        [tool("promtool"), "check", "metrics"], input=exposition, capture_output=True, timeout=PATIENCE, check=False
+        [tool("promtool"), "check", "metrics"],
+        input=exposition,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
     assert b"flashback_ai_daily_api_calls{" in exposition
@@ -61,7 +80,11 @@ def test_prometheus_scrapes_it(prometheus, protocol):
     """In either format the target is up, without an error, and Prometheus has as many series as the exporter counts."""
 
     def target():
-        targets = [found for found in prometheus.api("targets")["activeTargets"] if found["scrapePool"] == protocol]
+        targets = [
+            found
+            for found in prometheus.api("targets")["activeTargets"]
+            if found["scrapePool"] == protocol
+        ]
         return targets[0] if targets and targets[0]["health"] != "unknown" else None
 
     assert prometheus.eventually(target)["lastError"] == ""
@@ -77,7 +100,12 @@ def test_prometheus_scrapes_it(prometheus, protocol):
         ("users", 0),
     ]
     assert {value for _, value in prometheus.query(f"flashback_up{{{job}}}")} == {1}
-    assert prometheus.query(f"scrape_samples_scraped{{{job}}} - scrape_samples_post_metric_relabeling")[0][1] == 0
+    assert (
+        prometheus.query(
+            f"scrape_samples_scraped{{{job}}} - scrape_samples_post_metric_relabeling"
+        )[0][1]
+        == 0
+    )
 
 
 def test_prometheus_drops_no_sample(prometheus):

@@ -24,7 +24,9 @@ FRESH = "and on (job, instance, query) query:flashback_data:fresh == 1"
 PATIENCE = 300  # seconds
 
 GROUPS = yaml.safe_load(RULES.read_text())["groups"]
-RECORDED = {rule["record"]: rule["expr"] for group in GROUPS for rule in group["rules"] if "record" in rule}
+RECORDED = {
+    rule["record"]: rule["expr"] for group in GROUPS for rule in group["rules"] if "record" in rule
+}
 ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
 CASES = [
     case
@@ -40,7 +42,12 @@ def promtool(*arguments):
     if path is None:
         pytest.skip("needs promtool on the PATH: install Prometheus")
     run = subprocess.run(
-        [path, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=ROOT
+        [path, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        cwd=ROOT,
     )
     return run.returncode, run.stdout + run.stderr
 
@@ -73,7 +80,9 @@ def test_rules_do_what_they_say(path):
 @pytest.mark.parametrize("name", ALERTS)
 def test_every_alert_is_tested_both_ways(name):
     """Each alert is shown to fire, with its labels and every annotation, and to stay quiet."""
-    fired = [alert for case in CASES if case["alertname"] == name for alert in case.get("exp_alerts", ())]
+    fired = [
+        alert for case in CASES if case["alertname"] == name for alert in case.get("exp_alerts", ())
+    ]
     assert fired
     for alert in fired:
         assert alert["exp_labels"].keys() >= ALERTS[name]["labels"].keys()
@@ -95,7 +104,9 @@ def test_every_alert_says_what_where_and_how_bad(name):
     assert uid in DASHBOARDS[labels["area"]]
 
 
-@pytest.mark.parametrize("name", [name for name, rule in ALERTS.items() if rule["labels"]["area"] != "exporter"])
+@pytest.mark.parametrize(
+    "name", [name for name, rule in ALERTS.items() if rule["labels"]["area"] != "exporter"]
+)
 def test_policy_and_usage_alerts_need_fresh_data(name):
     """None of them fires from data that has not been renewed for a while."""
     assert without_comments(ALERTS[name]["expr"]).endswith(FRESH)
@@ -123,8 +134,12 @@ def test_runbook_says_when_data_is_fresh():
     polls, seconds = re.findall(r"(\d+).*# threshold", RECORDED["query:flashback_data:fresh"])
     intervals, minutes = {"2": "two", "3": "three", "4": "four"}[polls], int(seconds) / 60
     text = " ".join(RUNBOOK.read_text().split())
-    assert f"| no good poll for {intervals} intervals, and at least {minutes:g} minutes | 2m |" in text
-    assert f"less than {intervals} poll intervals ago, or less than {minutes:g} minutes where" in text
+    assert (
+        f"| no good poll for {intervals} intervals, and at least {minutes:g} minutes | 2m |" in text
+    )
+    assert (
+        f"less than {intervals} poll intervals ago, or less than {minutes:g} minutes where" in text
+    )
 
 
 @pytest.mark.parametrize("other", ["alerts", "blocks", "severity"])
@@ -141,12 +156,16 @@ def test_every_count_is_measured_alike(other):
     violations = rules("policy_violations", lambda name: "severity" not in name)
     if other == "severity":
         found = {
-            name.replace("_severity", ""): re.sub(r"_by_severity|_severity|severity, ", "", " ".join(words)).split()
+            name.replace("_severity", ""): re.sub(
+                r"_by_severity|_severity|severity, ", "", " ".join(words)
+            ).split()
             for name, words in rules("policy_violations", lambda name: "severity" in name).items()
         }
     else:
         found = {
-            name.replace(other, "policy_violations"): [word.replace(other, "policy_violations") for word in words]
+            name.replace(other, "policy_violations"): [
+                word.replace(other, "policy_violations") for word in words
+            ]
             for name, words in rules(other, lambda _: True).items()
         }
     assert len(violations) == 6
@@ -165,4 +184,6 @@ def test_the_commands_in_the_file_put_in_other_addresses(tmp_path):
     alerts = "".join(line for line in after if not line.startswith("#"))
     assert "localhost" not in alerts
     assert "github.com" not in alerts
-    assert [line for line in after if line.startswith("#")] == [line for line in before if line.startswith("#")]
+    assert [line for line in after if line.startswith("#")] == [
+        line for line in before if line.startswith("#")
+    ]

@@ -28,13 +28,21 @@ def calls(repo: str, count: int, day: int = DAY, **fields: object) -> dict[str, 
 def shown(result: Snapshot) -> dict[str, list[int | None]]:
     """Return each group's calls per day, newest first."""
     return {
-        "/".join(key): [amounts[CALLS] if amounts else None for amounts in days] for key, days in result.groups.items()
+        "/".join(key): [amounts[CALLS] if amounts else None for amounts in days]
+        for key, days in result.groups.items()
     }
 
 
 def test_records_of_a_group_are_added_up_per_day():
     """Records that differ in other dimensions alone belong together; days stay apart."""
-    result = snapshot([calls("a", 1), calls("a", 2, userUuid="bob"), calls("a", 4, DAY - 1), calls("b", 8, DAY - 1)])
+    result = snapshot(
+        [
+            calls("a", 1),
+            calls("a", 2, userUuid="bob"),
+            calls("a", 4, DAY - 1),
+            calls("b", 8, DAY - 1),
+        ]
+    )
     assert shown(result) == {"a": [3, 4], "b": [None, 8]}
     assert (result.records, result.found, result.folded) == (4, 2, 0)
 
@@ -42,7 +50,9 @@ def test_records_of_a_group_are_added_up_per_day():
 def test_the_order_of_labels_is_the_querys():
     """A group's values stand in the order in which the query names its labels."""
     record = calls("a", 1, host="h", userUuid="u")
-    assert list(snapshot([record], labels=["user_uuid", "host", "repo_id"]).groups) == [("u", "h", "a")]
+    assert list(snapshot([record], labels=["user_uuid", "host", "repo_id"]).groups) == [
+        ("u", "h", "a")
+    ]
 
 
 def test_without_labels_there_is_one_group():
@@ -111,7 +121,11 @@ def test_a_real_group_named_other_is_one_with_the_folded():
 
 def test_latencies_are_folded_by_weight():
     """The mean of `other` is weighted by calls too."""
-    records = [calls("a", 10, latency_ms=1), calls("b", 1, latency_ms=100), calls("c", 3, latency_ms=200)]
+    records = [
+        calls("a", 10, latency_ms=1),
+        calls("b", 1, latency_ms=100),
+        calls("c", 3, latency_ms=200),
+    ]
     other = snapshot(records, max_groups=1).groups["other",][0]
     assert other is not None
     assert other[FIELD_INDEX["latency_ms"]] / other[CALLS] / 2**64 == (100 + 3 * 200) / 4
@@ -133,7 +147,9 @@ def test_many_groups_are_ranked_in_small_steps():
     assert steps > 20
     busiest = sorted(records, key=lambda record: (-record["apiCalls"], record["repoId"]))[:1000]
     assert set(result.groups) == {(record["repoId"],) for record in busiest} | {("other",)}
-    assert sum(days[0][CALLS] for days in result.groups.values()) == sum(record["apiCalls"] for record in records)
+    assert sum(days[0][CALLS] for days in result.groups.values()) == sum(
+        record["apiCalls"] for record in records
+    )
     assert result.folded == 8000
 
 

@@ -22,7 +22,9 @@ DAYS = (DAY, DAY - 1, DAY - 2)
 COUNTS = [field for field, kind in FIELD_KINDS.items() if kind is not Kind.MEAN]
 
 names = st.sampled_from(["a", "b", "other", "", "é"])
-hostile = st.text(st.characters(), max_size=20) | st.sampled_from(["other", '"', "\\", "\n", "\ud800", "x" * 2000])
+hostile = st.text(st.characters(), max_size=20) | st.sampled_from(
+    ["other", '"', "\\", "\n", "\ud800", "x" * 2000]
+)
 numbers = st.integers(0, 2**70) | st.integers(0, 3)
 
 
@@ -31,7 +33,10 @@ def records(texts: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, object
     fields: dict[str, st.SearchStrategy[object]] = {
         "timestamp": st.sampled_from(DAYS).map(lambda day: day * 86_400),
         **dict.fromkeys(DIMENSIONS.values(), texts),
-        **{field: numbers.map(str) if field.lower().startswith("tokens") else numbers for field in COUNTS},
+        **{
+            field: numbers.map(str) if field.lower().startswith("tokens") else numbers
+            for field in COUNTS
+        },
         "latency_ms": st.integers(0, 10**6) | st.floats(0, 1e300),
     }
     return st.fixed_dictionaries(fields)
@@ -54,7 +59,9 @@ def test_totals_are_kept(polls, labels, max_groups):
         expected: Counter[tuple[int, int]] = Counter()
         for raw in raw_records:
             record = parse_record(raw, grouping.window)
-            expected.update({(record.day, field): amount for field, amount in enumerate(record.amounts)})
+            expected.update(
+                {(record.day, field): amount for field, amount in enumerate(record.amounts)}
+            )
             grouping.add(record)
         snapshot = at_once(grouping.snapshot(snapshot))
         found: Counter[tuple[int, int]] = Counter()
@@ -65,7 +72,9 @@ def test_totals_are_kept(polls, labels, max_groups):
         assert len(snapshot.groups) <= max_groups + 1
 
 
-@given(raw_records=st.lists(records(hostile), max_size=10), labels=labels, max_groups=st.integers(1, 5))
+@given(
+    raw_records=st.lists(records(hostile), max_size=10), labels=labels, max_groups=st.integers(1, 5)
+)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_both_outputs_are_read_back(raw_records, labels, max_groups):
     """Whatever the strings: both parsers read the exposition back to the groups' labels and values."""
@@ -77,9 +86,12 @@ def test_both_outputs_are_read_back(raw_records, labels, max_groups):
     plain = text(at_once(exposed(snapshot, query)).plain)
     for families in (parse_text(plain), parse_openmetrics(plain + "# EOF\n")):
         values = {
-            (family.name, sample.labels["day"], sample.labels.get("severity", ""), key(sample.labels, labels)): (
-                float(sample.value)
-            )
+            (
+                family.name,
+                sample.labels["day"],
+                sample.labels.get("severity", ""),
+                key(sample.labels, labels),
+            ): (float(sample.value))
             for family in families
             for sample in family.samples
         }
@@ -110,14 +122,18 @@ json_values = st.recursive(
 
 @given(
     data=st.lists(json_values, max_size=6),
-    others=st.dictionaries(st.text().filter(lambda name: name not in ("data", "success")), json_values, max_size=3),
+    others=st.dictionaries(
+        st.text().filter(lambda name: name not in ("data", "success")), json_values, max_size=3
+    ),
     cuts=st.lists(st.integers(0, 10**6), max_size=12),
     plain=st.booleans(),
 )
 @settings(deadline=None, max_examples=150)
 def test_every_cut_gives_the_same_records(data, others, cuts, plain):
     """However the bytes of an answer are cut, the reader hands out what a whole-document parser finds."""
-    document = dict(sorted({"data": data, "success": True, **others}.items(), key=lambda item: len(item[0])))
+    document = dict(
+        sorted({"data": data, "success": True, **others}.items(), key=lambda item: len(item[0]))
+    )
     answer = json.dumps(document, ensure_ascii=plain).encode("utf-8", "replace")
     places = sorted(cut % (len(answer) + 1) for cut in cuts)
     reader = ResponseReader()
@@ -129,7 +145,8 @@ def test_every_cut_gives_the_same_records(data, others, cuts, plain):
 
 
 @given(
-    garbage=st.binary(max_size=200), prefix=st.sampled_from([b"", b'{"data":[', b'{"success":true,"data":[{"a":1},'])
+    garbage=st.binary(max_size=200),
+    prefix=st.sampled_from([b"", b'{"data":[', b'{"success":true,"data":[{"a":1},']),
 )
 @settings(deadline=None, max_examples=150)
 def test_garbage_ends_as_an_invalid_response(garbage, prefix):

@@ -9,7 +9,14 @@ from exporter.metrics import DIMENSIONS, FIELD_INDEX
 from exporter.statistics.records import LATENCY_SCALE, RejectedRecordError, Rejection, parse_record
 
 WINDOW = {DAY: 0, DAY - 1: 1}
-COUNTS = ["activeConversations", "apiCalls", "policyViolations", "numAlerts", "numBlocks", "numSeverityLow"]
+COUNTS = [
+    "activeConversations",
+    "apiCalls",
+    "policyViolations",
+    "numAlerts",
+    "numBlocks",
+    "numSeverityLow",
+]
 TOKENS = ["tokensIn", "tokensOut", "llmTokensIn", "llmTokensOut"]
 
 
@@ -27,7 +34,8 @@ def rejection(record: object) -> tuple[Rejection, str]:
 
 @pytest.mark.parametrize("field", TOKENS)
 @pytest.mark.parametrize(
-    ("value", "expected"), [("0", 0), ("007", 7), (5, 5), ("9007199254740993", 2**53 + 1), ("9" * 308, int("9" * 308))]
+    ("value", "expected"),
+    [("0", 0), ("007", 7), (5, 5), ("9007199254740993", 2**53 + 1), ("9" * 308, int("9" * 308))],
 )
 def test_tokens_are_exact(field, value, expected):
     """Tokens come as strings of digits or as numbers, and stay exact however large they are."""
@@ -75,7 +83,8 @@ def test_counts_are_not_text_nor_fractions(field, value):
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [("-3", Rejection.NEGATIVE), ("9" * 310, Rejection.NOT_FINITE), ("9" * 9999, "not_finite")]
+    ("value", "reason"),
+    [("-3", Rejection.NEGATIVE), ("9" * 310, Rejection.NOT_FINITE), ("9" * 9999, "not_finite")],
 )
 def test_token_strings_obey_the_same_limits(value, reason):
     """A string of digits may be no more than a float can hold, and not negative."""
@@ -101,7 +110,9 @@ def test_a_record_is_an_object(record):
     assert rejection(record) == (Rejection.NOT_AN_OBJECT, "")
 
 
-@pytest.mark.parametrize(("second", "day"), [(0, DAY), (86_399, DAY), (-1, DAY - 1), (-86_400, DAY - 1)])
+@pytest.mark.parametrize(
+    ("second", "day"), [(0, DAY), (86_399, DAY), (-1, DAY - 1), (-86_400, DAY - 1)]
+)
 def test_the_day_is_the_utc_date_of_the_timestamp(second, day):
     """Any second of a day belongs to it."""
     assert parse_record(raw_record(timestamp=DAY * 86_400 + second), WINDOW).day == day

@@ -20,7 +20,8 @@ _FLAGS = [
     "--remote-debugging-pipe",
 ]
 _ON_3_AND_4 = (
-    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4);"
+    " os.execv(sys.argv[3], sys.argv[3:])"
 )
 _PATIENCE = 20
 
@@ -43,7 +44,15 @@ class Chromium:
         self._received = b""
         self.problems = []
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _ON_3_AND_4, *map(str, theirs), path, *_FLAGS, f"--user-data-dir={profile}"],
+            [
+                sys.executable,
+                "-c",
+                _ON_3_AND_4,
+                *map(str, theirs),
+                path,
+                *_FLAGS,
+                f"--user-data-dir={profile}",
+            ],
             pass_fds=theirs,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -53,7 +62,9 @@ class Chromium:
             os.close(end)
         self._session = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Log", "Runtime", "Network"):
             self.call(f"{domain}.enable")
 
@@ -83,9 +94,16 @@ class Chromium:
         """Load a page in a window of that size, for someone who likes `light` or `dark`."""
         self.problems.clear()
         self.requests = []
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
         )
         self.call("Page.navigate", url=url)
         while (event := self._next()).get("method") != "Page.loadEventFired":
@@ -93,7 +111,9 @@ class Chromium:
 
     def evaluate(self, expression):
         """Return what a JavaScript expression says about the page."""
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"][
+            "value"
+        ]
 
     def screenshot(self):
         """Return the window as PNG."""

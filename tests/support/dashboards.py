@@ -17,7 +17,16 @@ Dashboard = dict[str, Any]
 Panel = dict[str, Any]
 Target = dict[str, Any]
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_592_000, "y": 31_536_000}
+_UNITS = {
+    "ms": 0.001,
+    "s": 1,
+    "m": 60,
+    "h": 3600,
+    "d": 86_400,
+    "w": 604_800,
+    "M": 2_592_000,
+    "y": 31_536_000,
+}
 _ROUND = (  # below so many seconds, the interval is so long: `roundInterval` of @grafana/data
     (1.5, 1), (3.5, 2), (7.5, 5), (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60), (210, 120), (450, 300),
     (750, 600), (1050, 900), (1500, 1200), (2700, 1800), (5400, 3600), (9000, 7200), (16_200, 10_800),
@@ -54,7 +63,10 @@ def variables(dashboard: Dashboard) -> dict[str, dict[str, Any]]:
 
 def seconds(duration: str) -> float:
     """Return a duration such as `5m` or `now-30d` in seconds."""
-    return sum(float(count) * _UNITS[unit] for count, unit in re.findall(r"([\d.]+)(ms|[smhdwMy])", duration))
+    return sum(
+        float(count) * _UNITS[unit]
+        for count, unit in re.findall(r"([\d.]+)(ms|[smhdwMy])", duration)
+    )
 
 
 def step_of(panel: Panel, target: Target, span: float) -> float:
@@ -113,11 +125,21 @@ def asked(prometheus, path: str, **parameters: Any) -> dict[str, Any]:
 
 def objections(answer: Mapping[str, Any]) -> list[str]:
     """Return everything but data that an answer has to say."""
-    return [*filter(None, [answer.get("error")]), *answer.get("warnings", ()), *answer.get("infos", ())]
+    return [
+        *filter(None, [answer.get("error")]),
+        *answer.get("warnings", ()),
+        *answer.get("infos", ()),
+    ]
 
 
 def chosen(
-    dashboard: Dashboard, prometheus, start: float, end: float, *, everything: bool, pinned: Mapping[str, str]
+    dashboard: Dashboard,
+    prometheus,
+    start: float,
+    end: float,
+    *,
+    everything: bool,
+    pinned: Mapping[str, str],
 ) -> tuple[dict[str, str], list[str]]:
     """Choose all or the first value of each variable, one after the other, and say what went wrong."""
     values: dict[str, str] = {}
@@ -125,7 +147,9 @@ def chosen(
     for name, variable in variables(dashboard).items():
         if variable["type"] == "datasource":
             continue
-        query = variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
+        query = (
+            variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
+        )
         match = _LABEL_VALUES.fullmatch(query.strip())
         if not match:
             problems.append(f"variable {name}: not label_values(…): {query}")
@@ -134,7 +158,8 @@ def chosen(
         if match[1]:
             parameters["match[]"] = interpolated(match[1], values)
             problems += [
-                f"variable {name}: {found} is not defined before" for found in unresolved(parameters["match[]"])
+                f"variable {name}: {found} is not defined before"
+                for found in unresolved(parameters["match[]"])
             ]
         answer = asked(prometheus, f"label/{match[2]}/values", **parameters)
         problems += [f"variable {name}: {said}" for said in objections(answer)]

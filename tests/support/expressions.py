@@ -33,7 +33,13 @@ def _plain(node: Any) -> Any:
 def walk(node: Node, above: tuple[Node, ...] = ()) -> Iterator[tuple[Node, tuple[Node, ...]]]:
     """Yield every node of a tree with those that it stands in, the outermost first."""
     yield node, above
-    for child in (node.get("param"), node.get("lhs"), node.get("rhs"), node.get("expr"), *node.get("args", ())):
+    for child in (
+        node.get("param"),
+        node.get("lhs"),
+        node.get("rhs"),
+        node.get("expr"),
+        *node.get("args", ()),
+    ):
         if child:
             yield from walk(child, (*above, node))
 
@@ -52,7 +58,9 @@ def metrics(node: Node) -> set[str]:
 
 def matchers(selector: Node) -> dict[str, tuple[str, str]]:
     """Return operator and value of the matchers of a selector, by label."""
-    return {matcher["name"]: (matcher["type"], matcher["value"]) for matcher in selector["matchers"]}
+    return {
+        matcher["name"]: (matcher["type"], matcher["value"]) for matcher in selector["matchers"]
+    }
 
 
 def drops(aggregation: Node, label: str) -> bool:
@@ -87,8 +95,14 @@ def _of_call(node: Node, labels_of: LabelsOf) -> frozenset[str]:
     name, args = node["func"]["name"], node["args"]
     if name.startswith("absent"):
         found = [matchers(selector) for argument in args for selector, _ in selectors(argument)]
-        return frozenset(label for one in found for label, (kind, _) in one.items() if kind == "=") - {"__name__"}
-    inner = frozenset().union(*(labels(argument, labels_of) for argument in args)) if args else frozenset()
+        return frozenset(
+            label for one in found for label, (kind, _) in one.items() if kind == "="
+        ) - {"__name__"}
+    inner = (
+        frozenset().union(*(labels(argument, labels_of) for argument in args))
+        if args
+        else frozenset()
+    )
     if name in ("label_replace", "label_join"):
         return inner | {args[1]["val"]}
     if name == "histogram_quantile":
@@ -110,7 +124,9 @@ def _of_pair(node: Node, left: frozenset[str], right: frozenset[str]) -> frozens
     return (left | right) - named
 
 
-def unknown_labels(tree: Node, labels_of: LabelsOf, harmless: frozenset[str] = frozenset()) -> Iterator[str]:
+def unknown_labels(
+    tree: Node, labels_of: LabelsOf, harmless: frozenset[str] = frozenset()
+) -> Iterator[str]:
     """Say which labels an expression names where there is none; `harmless` ones may be dropped by `without`."""
     for node, _ in walk(tree):
         if node["type"] in ("vectorSelector", "matrixSelector"):
@@ -118,12 +134,18 @@ def unknown_labels(tree: Node, labels_of: LabelsOf, harmless: frozenset[str] = f
                 yield f"{node['name']} has no label {label}"
         elif node["type"] == "aggregation":
             inner = labels(node["expr"], labels_of)
-            for label in set(node["grouping"]) - inner - (harmless if node["without"] else frozenset()):
+            for label in (
+                set(node["grouping"]) - inner - (harmless if node["without"] else frozenset())
+            ):
                 yield f"{node['op']}: nothing in it has a label {label}"
         elif node["type"] == "binaryExpr" and node["matching"]:
             left, right = labels(node["lhs"], labels_of), labels(node["rhs"], labels_of)
             matching = node["matching"]
-            for label in set(matching["labels"]) - (left & right if matching["on"] else left | right):
+            for label in set(matching["labels"]) - (
+                left & right if matching["on"] else left | right
+            ):
                 yield f"{node['op']}: not both sides have a label {label}"
-            for label in set(matching["include"]) - (right if matching["card"] == "many-to-one" else left):
+            for label in set(matching["include"]) - (
+                right if matching["card"] == "many-to-one" else left
+            ):
                 yield f"{node['op']}: the one side has no label {label}"

@@ -3,7 +3,8 @@
 The exporter's own code turns the simulator's company into series, poll by poll; a Prometheus takes them by remote
 write. That is six times as fast as blocks made of OpenMetrics text, and it knows staleness markers.
 
-To look at dashboards: `.venv/bin/python tests/support/history.py FOLDER` makes a data directory and says how to serve it.
+To look at dashboards, `.venv/bin/python tests/support/history.py FOLDER` makes a data directory
+and says how to serve it.
 """
 
 import argparse
@@ -146,7 +147,8 @@ class Series:
 
     def __init__(self, labels: Labels) -> None:
         self.head = b"".join(
-            _field(10, _field(10, name.encode()) + _field(18, value.encode())) for name, value in labels
+            _field(10, _field(10, name.encode()) + _field(18, value.encode()))
+            for name, value in labels
         )
         self.waiting = bytearray()
         self.value: float | None = None
@@ -227,7 +229,9 @@ class Writer:
             "Content-Type": "application/x-protobuf",
             "X-Prometheus-Remote-Write-Version": "0.1.0",
         }
-        request = urllib.request.Request(f"{self._url}/api/v1/write", _uncompressed(b"".join(body)), headers)
+        request = urllib.request.Request(
+            f"{self._url}/api/v1/write", _uncompressed(b"".join(body)), headers
+        )
         with _open(request, timeout=60):
             pass
 
@@ -251,7 +255,9 @@ def _field(tag: int, content: bytes) -> bytes:
 def _uncompressed(content: bytes) -> bytes:
     """Return snappy's block format, in literals alone."""
     pieces = [content[start : start + 65_536] for start in range(0, len(content), 65_536)]
-    return _varint(len(content)) + b"".join(b"\xf4" + struct.pack("<H", len(piece) - 1) + piece for piece in pieces)
+    return _varint(len(content)) + b"".join(
+        b"\xf4" + struct.pack("<H", len(piece) - 1) + piece for piece in pieces
+    )
 
 
 class _Past:
@@ -266,7 +272,9 @@ class _Past:
         self._rng = Random(f"history/{seed}")
         self._clock = _Clock()
         self._records: dict[int, tuple[float, list[Record]]] = {}
-        self._queries = [query.model_copy(update={"interval": None}) for query in demo_config(1).queries]
+        self._queries = [
+            query.model_copy(update={"interval": None}) for query in demo_config(1).queries
+        ]
         self._lines: dict[bytes, Series] = {}
         self._own: dict[tuple[str, ...], Series] = {}
         self._process = [(self._series(sample), value) for sample, value in _process_metrics()]
@@ -286,7 +294,8 @@ class _Past:
         """Start the process, with all counters at 0."""
         self.started = self.reloaded_at = self._clock.now = now
         self.states = {
-            query.name: QueryState(query, query.name, POLL_INTERVAL, MAX_DATA_AGE) for query in self._queries
+            query.name: QueryState(query, query.name, POLL_INTERVAL, MAX_DATA_AGE)
+            for query in self._queries
         }
         self._registry = CollectorRegistry()
         self._requests = ApiTelemetry(self._registry)
@@ -315,20 +324,31 @@ class _Past:
         if reason:
             duration = 150.0 if reason is Reason.TIMEOUT else self._rng.uniform(25, 40)
             for _ in range(5):
-                self._requests.observe(DAILY, _CODES[reason], 30 if reason is Reason.TIMEOUT else duration / 40)
+                self._requests.observe(
+                    DAILY, _CODES[reason], 30 if reason is Reason.TIMEOUT else duration / 40
+                )
             return Outcome(now, now, duration, {}, None, reason, "made up")
         if self._rng.random() < 0.01:
             self._requests.observe(DAILY, "503", 0.3)
             duration += 1.5
         self._requests.observe(DAILY, "200", duration * 0.8)
-        kinds = [kind for start, stop, kind in _REJECTIONS if start >= ago > stop and state.query.name == "default"]
+        kinds = [
+            kind
+            for start, stop, kind in _REJECTIONS
+            if start >= ago > stop and state.query.name == "default"
+        ]
         return Outcome(now, now, duration, dict.fromkeys(kinds, 3), self._snapshot(state, now))
 
     def _snapshot(self, state: QueryState, now: float) -> Snapshot:
         """Return what a poll finds. Long ago, not every poll looks: nobody can see the difference."""
         today = utc_day(now)
         good = state.good.snapshot if state.good else None
-        if good and now < self._detail_from and good.days[0] == today and state.polls % self._polls_every:
+        if (
+            good
+            and now < self._detail_from
+            and good.days[0] == today
+            and state.polls % self._polls_every
+        ):
             return good
         grouping = Grouping(state.query, (today, today - 1))
         types = state.query.filters.llm_type
@@ -341,7 +361,10 @@ class _Past:
         """Return a day's records as they stood at some time."""
         if self._records.get(day, (None,))[0] != now:
             self._records.pop(day - 2, None)
-            self._records[day] = now, [parse_record(raw, {day: 0}) for raw in self._company.records(day, now)]
+            self._records[day] = (
+                now,
+                [parse_record(raw, {day: 0}) for raw in self._company.records(day, now)],
+            )
         return self._records[day][1]
 
     def scrape(self, now: float) -> None:
@@ -356,13 +379,21 @@ class _Past:
             snapshot = state.snapshot(now)
             if snapshot is None:
                 self._show(name, None, [])
-            elif (mark := self._parts.get(name, (None,))[0]) is None or mark[0] is not snapshot or mark[1] != today:
+            elif (
+                (mark := self._parts.get(name, (None,))[0]) is None
+                or mark[0] is not snapshot
+                or mark[1] != today
+            ):
                 self._show(name, (snapshot, today), self._statistics(state.query, snapshot, today))
         rest = [
-            (self._series(sample), sample.value) for family in self._registry.collect() for sample in family.samples
+            (self._series(sample), sample.value)
+            for family in self._registry.collect()
+            for sample in family.samples
         ]
         statistics = sum(map(self.series, self.states))
-        rest += [(series, value(now - self.started, now, statistics)) for series, value in self._process]
+        rest += [
+            (series, value(now - self.started, now, statistics)) for series, value in self._process
+        ]
         samples = statistics + len(rest)
         took = 0.004 + samples / 4e5 * self._rng.uniform(1, 1.5)
         self._show("rest", None, [*rest, *self._of_scrape(1, took)])
@@ -378,7 +409,9 @@ class _Past:
         values = {"up": up, "scrape_duration_seconds": duration}
         return [(self._series(Sample(name, {}, value)), value) for name, value in values.items()]
 
-    def _show(self, part: str, mark: tuple[Snapshot, int] | None, samples: Sequence[tuple[Series, float]]) -> None:
+    def _show(
+        self, part: str, mark: tuple[Snapshot, int] | None, samples: Sequence[tuple[Series, float]]
+    ) -> None:
         """Set the series of a part, and end those that were in it before and are not now."""
         now = self._clock.now
         for series, value in samples:
@@ -390,7 +423,9 @@ class _Past:
                 self._writer.end(series)
         self._parts[part] = mark, [series for series, _ in samples]
 
-    def _statistics(self, query: Query, snapshot: Snapshot, today: int) -> list[tuple[Series, float]]:
+    def _statistics(
+        self, query: Query, snapshot: Snapshot, today: int
+    ) -> list[tuple[Series, float]]:
         samples = []
         for pieces in at_once(render_query(query, snapshot, today)).lines.values():
             for line in b"".join(pieces).splitlines():
@@ -449,7 +484,10 @@ def _process_metrics() -> list[tuple[Sample, Callable[[float, float, int], float
 def moments(end: int, days: int) -> list[int]:
     """Return when Prometheus scraped: every four minutes, and every minute of the last seven hours."""
     recent = end - RECENT
-    return [*range(recent - days * SECONDS_A_DAY, recent, SCRAPE_INTERVAL), *range(recent, end + 1, 60)]
+    return [
+        *range(recent - days * SECONDS_A_DAY, recent, SCRAPE_INTERVAL),
+        *range(recent, end + 1, 60),
+    ]
 
 
 def scrapes(writer: Writer, end: int, size: Size, seed: int) -> None:
@@ -525,19 +563,27 @@ def _recorded(rule: Mapping[str, Any], metric: Mapping[str, str]) -> Labels:
 
 
 def _alerts(
-    spans: Mapping[Labels, Sequence[tuple[int, int, float]]], times: Sequence[int], hold: float, keep: float
+    spans: Mapping[Labels, Sequence[tuple[int, int, float]]],
+    times: Sequence[int],
+    hold: float,
+    keep: float,
 ) -> Iterator[tuple[Labels, list[tuple[int, int, float]]]]:
     """Yield ALERTS, pending and firing, and ALERTS_FOR_STATE for the series that an alert's expression gave."""
     for labels, found in spans.items():
         active: list[list[int]] = []
         for start, end, _ in found:
-            if active and (start == active[-1][1] or times[start] - times[active[-1][1] - 1] < keep):
+            if active and (
+                start == active[-1][1] or times[start] - times[active[-1][1] - 1] < keep
+            ):
                 active[-1][1] = end
             else:
                 active.append([start, end])
         pending, firing, since = [], [], []
         for start, end in active:
-            fires = next((number for number in range(start, end) if times[number] - times[start] >= hold), end)
+            fires = next(
+                (number for number in range(start, end) if times[number] - times[start] >= hold),
+                end,
+            )
             pending.append((start, fires, 1.0))
             firing.append((fires, end, 1.0))
             since.append((start, end, float(times[start])))
@@ -580,7 +626,12 @@ def main() -> None:
     """Make a data directory that any Prometheus can serve."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path, help="where the data goes; it must not exist yet")
-    parser.add_argument("--end", type=int, default=int(time.time()) // 60 * 60, help="Unix time at which it ends: now")
+    parser.add_argument(
+        "--end",
+        type=int,
+        default=int(time.time()) // 60 * 60,
+        help="Unix time at which it ends: now",
+    )
     parser.add_argument("--seed", type=int, default=1, help="which company: 1")
     parser.add_argument("--small", action="store_true", help="make as little of it as the tests do")
     options = parser.parse_args()
@@ -590,7 +641,9 @@ def main() -> None:
         with programs.prometheus(place, "{}", *FLAGS) as running:
             size = SMALL if options.small else LARGE
             samples, series = fill(running.url, options.end, size, options.seed)
-            request = urllib.request.Request(f"{running.url}/api/v1/admin/tsdb/snapshot", method="POST")
+            request = urllib.request.Request(
+                f"{running.url}/api/v1/admin/tsdb/snapshot", method="POST"
+            )
             with _open(request, timeout=60) as response:
                 name = json.load(response)["data"]["name"]
         shutil.move(place / "data" / "snapshots" / name, options.folder)

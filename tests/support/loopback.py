@@ -40,7 +40,10 @@ async def served(app):
 async def running(config, clock, load=None, **options):
     """Run an exporter with its web server, and hand out both it and an HTTP client for it."""
     exporter = await Exporter.create(config, load or (lambda: config), clock)
-    async with served(create_app(exporter, clock, **options)) as (_, url), httpx.AsyncClient(base_url=url) as client:
+    async with (
+        served(create_app(exporter, clock, **options)) as (_, url),
+        httpx.AsyncClient(base_url=url) as client,
+    ):
         exporter.start()
         try:
             yield exporter, client

@@ -18,11 +18,17 @@ def raw_record(**fields: object) -> dict[str, object]:
     """Return a valid record of today as the API sends it, with some fields of one's own."""
     record: dict[str, object] = {
         "timestamp": DAY * 86_400,
-        **dict.fromkeys(("repoId", "aiLlmId", "repoAiApiKeyId", "llmType", "llmModel", "host"), "x"),
+        **dict.fromkeys(
+            ("repoId", "aiLlmId", "repoAiApiKeyId", "llmType", "llmModel", "host"), "x"
+        ),
         **dict.fromkeys(("userUuid", "conversationUuid"), "y"),
         **dict.fromkeys(("tokensIn", "tokensOut", "llmTokensIn", "llmTokensOut"), "0"),
-        **dict.fromkeys(("activeConversations", "apiCalls", "policyViolations", "numAlerts", "numBlocks"), 0),
-        **dict.fromkeys(("numSeverityLow", "numSeverityMedium", "numSeverityHigh", "latency_ms"), 0),
+        **dict.fromkeys(
+            ("activeConversations", "apiCalls", "policyViolations", "numAlerts", "numBlocks"), 0
+        ),
+        **dict.fromkeys(
+            ("numSeverityLow", "numSeverityMedium", "numSeverityHigh", "latency_ms"), 0
+        ),
     }
     return record | fields
 

@@ -102,7 +102,9 @@ def get(url):
 
 def post(url, content):
     """Send JSON to an address on loopback and return the body of the answer."""
-    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        url, json.dumps(content).encode(), {"Content-Type": "application/json"}
+    )
     with _OPENER.open(request, timeout=PATIENCE) as response:
         return response.read()
 
@@ -143,7 +145,9 @@ class Prometheus(Service):
 
     def own(self, name):
         """Return one of its metrics about itself."""
-        return float(re.search(rf"^{name} (\S+)$", get(f"{self.url}/metrics").decode(), re.MULTILINE)[1])
+        return float(
+            re.search(rf"^{name} (\S+)$", get(f"{self.url}/metrics").decode(), re.MULTILINE)[1]
+        )
 
 
 @contextmanager

@@ -49,7 +49,16 @@ def surroundings():
 
 def record(**fields):
     """Return a valid record of today."""
-    ids = ("repoId", "aiLlmId", "repoAiApiKeyId", "llmType", "llmModel", "host", "userUuid", "conversationUuid")
+    ids = (
+        "repoId",
+        "aiLlmId",
+        "repoAiApiKeyId",
+        "llmType",
+        "llmModel",
+        "host",
+        "userUuid",
+        "conversationUuid",
+    )
     counts = ("activeConversations", "apiCalls", "policyViolations", "numAlerts", "numBlocks")
     severities = ("numSeverityLow", "numSeverityMedium", "numSeverityHigh")
     tokens = ("tokensIn", "tokensOut", "llmTokensIn", "llmTokensOut")
@@ -70,7 +79,10 @@ def statistics(*records):
 
 def jwt(**claims):
     """Return an unsigned JWT with these claims."""
-    parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({}, claims))
+    parts = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+        for part in ({}, claims)
+    )
     return ".".join(parts) + ".signature"
 
 

@@ -78,8 +78,14 @@ async def idle():
 
 async def get_raw(client, path, method="GET", **headers):
     """Send a request with these headers and no others; return the answer and its body as it came over the wire."""
-    given = [(name.replace("_", "-"), value.encode("latin-1")) for name, value in headers.items() if value is not None]
-    response = await client.send(httpx.Request(method, client.base_url.join(path), headers=given), stream=True)
+    given = [
+        (name.replace("_", "-"), value.encode("latin-1"))
+        for name, value in headers.items()
+        if value is not None
+    ]
+    response = await client.send(
+        httpx.Request(method, client.base_url.join(path), headers=given), stream=True
+    )
     body = b"".join([piece async for piece in response.aiter_raw()])
     await response.aclose()
     return response, body
@@ -106,7 +112,9 @@ def own_samples(text):
 
 def value(text, name, **labels):
     """Return the value of the one sample of that name and those labels."""
-    (found,) = [number for given, number in own_samples(text)[name] if labels.items() <= given.items()]
+    (found,) = [
+        number for given, number in own_samples(text)[name] if labels.items() <= given.items()
+    ]
     return found
 
 
@@ -164,7 +172,9 @@ async def test_gzip_follows_the_accept_encoding_header(idle):
         response, body = await get_raw(idle, "/metrics", accept_encoding=accept_encoding)
         found[accept_encoding] = response.headers.get("content-encoding")
         assert body.startswith(b"\x1f\x8b") == (found[accept_encoding] is not None)
-        assert {"accept", "accept-encoding"} == set(response.headers["vary"].lower().replace(" ", "").split(","))
+        assert {"accept", "accept-encoding"} == set(
+            response.headers["vary"].lower().replace(" ", "").split(",")
+        )
     assert found == wanted
 
 
@@ -173,7 +183,9 @@ async def test_content_length_is_that_of_the_body_and_head_sends_all_but_the_bod
     """GET announces exactly what it sends; HEAD has the same headers and no body."""
     for encoding in ("identity", "gzip"):
         got, body = await get_raw(idle, "/metrics", accept=accept, accept_encoding=encoding)
-        head, nothing = await get_raw(idle, "/metrics", "HEAD", accept=accept, accept_encoding=encoding)
+        head, nothing = await get_raw(
+            idle, "/metrics", "HEAD", accept=accept, accept_encoding=encoding
+        )
         assert int(got.headers["content-length"]) == len(body)
         assert nothing == b""
         assert head.status_code == got.status_code == 200
@@ -209,17 +221,24 @@ async def test_the_compressed_answer_is_one_gzip_member_of_the_same_statistics(i
 async def test_both_formats_parse_and_say_the_same(idle):
     """prometheus_client's parsers read both formats and find the same AI statistics in them."""
     text, openmetrics = [
-        (await idle.get("/metrics", headers={"Accept": media_type})).text for media_type in (TEXT, OPENMETRICS)
+        (await idle.get("/metrics", headers={"Accept": media_type})).text
+        for media_type in (TEXT, OPENMETRICS)
     ]
     statistics = ai_samples(parse_text(text))
     assert statistics == ai_samples(parse_openmetrics(openmetrics))
     assert len(statistics) > 100
-    assert own_samples(text).keys() >= {"process_cpu_seconds_total", "python_info", "python_gc_collections_total"}
+    assert own_samples(text).keys() >= {
+        "process_cpu_seconds_total",
+        "python_info",
+        "python_gc_collections_total",
+    }
 
 
 async def test_no_sample_carries_a_timestamp_and_no_series_comes_twice(idle):
     """Each line is a series and a value, and every series is there once."""
-    lines = [line for line in (await idle.get("/metrics")).text.splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (await idle.get("/metrics")).text.splitlines() if not line.startswith("#")
+    ]
     assert all(re.fullmatch(r"\S+?(\{.*\})? \S+", line) for line in lines)
     assert len({line.rpartition(" ")[0] for line in lines}) == len(lines)
 
@@ -265,14 +284,20 @@ async def test_own_metrics_exist_before_the_first_poll_has_finished(clock, gate)
         found = own_samples(text)
         gate.open()
     suffix = {"histogram": "_count"}
-    missing = [name for name, metric in OWN_METRICS.items() if name + suffix.get(metric.type, "") not in found]
+    missing = [
+        name
+        for name, metric in OWN_METRICS.items()
+        if name + suffix.get(metric.type, "") not in found
+    ]
     assert not missing
     for query in ("few", "other"):
         for name, reasons in (
             ("flashback_exporter_poll_failures_total", Reason),
             ("flashback_exporter_rejected_records_total", Rejection),
         ):
-            counts = {labels["reason"]: count for labels, count in found[name] if labels["query"] == query}
+            counts = {
+                labels["reason"]: count for labels, count in found[name] if labels["query"] == query
+            }
             assert counts == dict.fromkeys(map(str, reasons), 0)
         for name in (
             "flashback_up",
@@ -282,7 +307,10 @@ async def test_own_metrics_exist_before_the_first_poll_has_finished(clock, gate)
             assert value(text, name, query=query) == 0
         assert value(text, "flashback_exporter_poll_interval_seconds", query=query) == 300
     assert value(text, "flashback_exporter_config_last_reload_successful") == 1
-    assert value(text, "flashback_exporter_config_last_reload_success_timestamp_seconds") == clock.time()
+    assert (
+        value(text, "flashback_exporter_config_last_reload_success_timestamp_seconds")
+        == clock.time()
+    )
     assert not [line for line in text.splitlines() if line.startswith(PREFIX)]
 
 
@@ -292,7 +320,9 @@ async def test_a_request_counts_before_its_poll_has_ended(clock, gate):
     gate.simulator.misbehave(Fault(status=500))
     async with running(gate.config(queries=[FEW_GROUPS]), clock) as (_, client):
         await gate.arrival()
-        before = own_samples((await client.get("/metrics")).text)["flashback_exporter_api_requests_total"]
+        before = own_samples((await client.get("/metrics")).text)[
+            "flashback_exporter_api_requests_total"
+        ]
         gate.let_one_pass()
         await clock.asleep(2)  # the watch over the clock, and the poll before it tries again
         text = (await client.get("/metrics")).text
@@ -360,7 +390,10 @@ class TestHealth:
             await polled(client)
             text = (await client.get("/metrics")).text
         assert value(text, "flashback_up", query="few") == 0
-        assert value(text, "flashback_exporter_poll_failures_total", query="few", reason="not_found") == 1
+        assert (
+            value(text, "flashback_exporter_poll_failures_total", query="few", reason="not_found")
+            == 1
+        )
 
 
 class TestReload:
@@ -372,8 +405,15 @@ class TestReload:
             path = tmp_path / "flashback-exporter.yml"
 
             def write(self, *queries, **sections):
-                api = {"base_url": gate.config().api.base_url, "login": {"email": EMAIL, "password": PASSWORD}}
-                content = {"api": api | sections.pop("api", {}), "queries": list(queries), **sections}
+                api = {
+                    "base_url": gate.config().api.base_url,
+                    "login": {"email": EMAIL, "password": PASSWORD},
+                }
+                content = {
+                    "api": api | sections.pop("api", {}),
+                    "queries": list(queries),
+                    **sections,
+                }
                 self.path.write_text(yaml.safe_dump(content))
 
             def load(self):
@@ -403,7 +443,12 @@ class TestReload:
             await polled(client)
             file.write(FEW_GROUPS, api={"timeout": "20s"})
             assert (await client.post("/-/reload")).status_code == 200
-            failures = partial(value, name="flashback_exporter_poll_failures_total", query="few", reason="rate_limited")
+            failures = partial(
+                value,
+                name="flashback_exporter_poll_failures_total",
+                query="few",
+                reason="rate_limited",
+            )
             await until(client, "/metrics", lambda response: failures(response.text) == 2)
         assert gate.arrivals.qsize() == 1
 
@@ -436,12 +481,21 @@ class TestReload:
         assert 'query="leaves"' in before
         assert 'query="leaves"' not in at_once
         for text in (at_once, after):
-            assert [line for line in text.splitlines() if line.startswith(PREFIX) and 'query="few"' in line] == [
-                line for line in before.splitlines() if line.startswith(PREFIX) and 'query="few"' in line
+            assert [
+                line
+                for line in text.splitlines()
+                if line.startswith(PREFIX) and 'query="few"' in line
+            ] == [
+                line
+                for line in before.splitlines()
+                if line.startswith(PREFIX) and 'query="few"' in line
             ]
             assert value(text, "flashback_exporter_polls_total", query="few") == 1
         assert value(after, "flashback_up", query="comes") == 1
-        assert value(after, "flashback_exporter_config_last_reload_success_timestamp_seconds") == clock.time()
+        assert (
+            value(after, "flashback_exporter_config_last_reload_success_timestamp_seconds")
+            == clock.time()
+        )
 
     async def test_a_bad_configuration_changes_nothing(self, file, clock):
         """A bad file answers 500 with every reason, the metric says so, data stay; a good one mends it."""
@@ -463,7 +517,11 @@ class TestReload:
         when = "flashback_exporter_config_last_reload_success_timestamp_seconds"
         assert [value(text, successful) for text in (before, meanwhile, after)] == [1, 0, 1]
         assert value(meanwhile, when) == value(before, when) == value(after, when) - 5
-        assert ai_samples(parse_text(meanwhile)) == ai_samples(parse_text(before)) == ai_samples(parse_text(after))
+        assert (
+            ai_samples(parse_text(meanwhile))
+            == ai_samples(parse_text(before))
+            == ai_samples(parse_text(after))
+        )
         assert good.status_code == 200
 
     async def test_a_file_that_is_gone(self, file, clock):
@@ -530,16 +588,23 @@ class TestReload:
                 await until(
                     client,
                     "/metrics",
-                    lambda response: value(response.text, "flashback_exporter_polls_total", query="few") == 2,
+                    lambda response: (
+                        value(response.text, "flashback_exporter_polls_total", query="few") == 2
+                    ),
                 )
             ).text
             await clock.asleep(2)
             clock.move(1)
-            await until(client, "/-/healthy", lambda _: len(gate.server.server_state.connections) == 1)
+            await until(
+                client, "/-/healthy", lambda _: len(gate.server.server_state.connections) == 1
+            )
         assert reload.status_code == 200
         failures = own_samples(text)["flashback_exporter_poll_failures_total"]
         assert not any(count for _, count in failures)
-        assert value(text, "flashback_exporter_api_requests_total", endpoint="/user/login", code="200") == 2
+        assert (
+            value(text, "flashback_exporter_api_requests_total", endpoint="/user/login", code="200")
+            == 2
+        )
 
     async def test_a_stop_right_after_a_reload_leaves_no_connection(self, file, clock, gate):
         """Connections of the configuration before are closed as well when the exporter ends soon after a reload."""
@@ -598,7 +663,10 @@ class TestPaths:
 
     async def test_another_telemetry_path(self, clock, gate):
         """--web.telemetry-path moves the metrics, and the page's link with them."""
-        async with running(gate.config(queries=[FEW_GROUPS]), clock, telemetry_path="/a/b") as (_, client):
+        async with running(gate.config(queries=[FEW_GROUPS]), clock, telemetry_path="/a/b") as (
+            _,
+            client,
+        ):
             moved = await client.get("/a/b")
             gone = await client.get("/metrics")
             page = await client.get("/")
@@ -608,7 +676,9 @@ class TestPaths:
 
     async def test_one_connection_serves_one_request_after_another(self, idle):
         """A connection is kept for the next scrape."""
-        async with httpx.AsyncClient(base_url=idle.base_url, limits=httpx.Limits(max_connections=1)) as client:
+        async with httpx.AsyncClient(
+            base_url=idle.base_url, limits=httpx.Limits(max_connections=1)
+        ) as client:
             streams = set()
             for path in ("/metrics", "/", "/nothing", "/metrics"):
                 response = await client.get(path)

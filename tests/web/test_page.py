@@ -21,9 +21,17 @@ from exporter.errors import ConfigError, Problem
 
 HOSTILE_FILTER = '"><script>document.title="broken into"</script>'
 HOSTILE_MESSAGE = "<img src=https://example.invalid/x.png onerror=alert(1)> & 'that' was \"all\""
-REFUSED = {"name": "broken", "filters": {"repo_id": [HOSTILE_FILTER], "llm_model": ["<b>&amp;", "it's"]}}
+REFUSED = {
+    "name": "broken",
+    "filters": {"repo_id": [HOSTILE_FILTER], "llm_model": ["<b>&amp;", "it's"]},
+}
 QUERIES = [
-    {"name": "production", "interval": "2m", "filters": {"llm_type": ["openai", "aws"]}, "labels": ["repo_id"]},
+    {
+        "name": "production",
+        "interval": "2m",
+        "filters": {"llm_type": ["openai", "aws"]},
+        "labels": ["repo_id"],
+    },
     REFUSED,
     {"name": "default", "max_groups": 20},
 ]
@@ -39,7 +47,11 @@ def refusing(app):
     """Answer a query that filters by repository with 400 and a message that nobody should trust; pass on the rest."""
 
     async def answer(scope, receive, send):
-        refused = scope["type"] == "http" and scope["path"] == DAILY and b"repoId=" in scope["query_string"]
+        refused = (
+            scope["type"] == "http"
+            and scope["path"] == DAILY
+            and b"repoId=" in scope["query_string"]
+        )
         content = {"success": False, "error_code": "INVALID_FILTER", "message": HOSTILE_MESSAGE}
         await (JSONResponse(content, 400) if refused else app)(scope, receive, send)
 
@@ -70,7 +82,9 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
-        self.links += [value for name, value in attributes if name in ("href", "src", "action", "srcset")]
+        self.links += [
+            value for name, value in attributes if name in ("href", "src", "action", "srcset")
+        ]
         self._style = tag == "style"
         if tag == "tr":
             self.rows.append([])
@@ -111,7 +125,9 @@ async def test_a_row_for_every_query(clock):
     production = row_of(page, "production")
     assert production["State"] == "up"
     assert production["Age of data"] == "1 min 30 s"
-    assert re.fullmatch(r"in (2 min( 0 s)?|1 min 5\d s) every 2 min( 0 s)?", production["Next poll"])
+    assert re.fullmatch(
+        r"in (2 min( 0 s)?|1 min 5\d s) every 2 min( 0 s)?", production["Next poll"]
+    )
     assert production["Records"] == f"{records:,}"
     assert production["Series"] == f"{series:,}"
     assert "llm_type=openai, aws" in production["Filters and labels"]
@@ -171,7 +187,9 @@ async def test_nothing_from_outside(clock):
     assert set(page.links) == {"/telemetry", "/-/healthy", "/-/ready"}
     assert set(statuses.values()) == {200}
     assert not {"link", "iframe", "object", "script", "img", "form"} & page.tags
-    assert not re.search(r"url\(|@import|https?://", html.replace(HOSTILE_MESSAGE, "").partition("</style>")[0])
+    assert not re.search(
+        r"url\(|@import|https?://", html.replace(HOSTILE_MESSAGE, "").partition("</style>")[0]
+    )
 
 
 async def test_the_notice_of_a_demo(clock):

@@ -76,7 +76,11 @@ async def answer(reader, writer, request=REQUEST):
     writer.write(request)
     async with asyncio.timeout(PATIENCE):
         head = await reader.readuntil(b"\r\n\r\n")
-        (length,) = [line.split()[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+        (length,) = [
+            line.split()[1]
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length")
+        ]
         await reader.readexactly(int(length))
     return head
 
@@ -145,7 +149,9 @@ async def test_a_second_request_must_be_finished_as_well(address):
         assert await closed(reader) == b""
 
 
-async def test_a_second_request_that_begins_in_the_packet_of_the_first_must_be_finished_as_well(address):
+async def test_a_second_request_that_begins_in_the_packet_of_the_first_must_be_finished_as_well(
+    address,
+):
     """Half a request that came right behind a whole one is under the same limit."""
     async with connected(address) as (reader, writer):
         await answer(reader, writer, REQUEST + HALF_A_HEADER)
@@ -158,7 +164,9 @@ async def test_a_body_that_never_comes(address):
     """A request that announces a body is answered without it, and its connection does not stay."""
     async with connected(address) as (reader, writer):
         head = await answer(
-            reader, writer, b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+            reader,
+            writer,
+            b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n",
         )
         assert b" 403 " in head
         await scrape(address)
@@ -166,7 +174,9 @@ async def test_a_body_that_never_comes(address):
         assert await closed(reader) == b""
 
 
-@pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"x" * 200_000])
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"x" * 200_000]
+)
 async def test_what_is_not_http_is_refused(address, garbage):
     """A TLS handshake, half a request line or a header without end is answered with 400 and the connection closed."""
     async with connected(address, garbage) as (reader, _):
@@ -179,7 +189,15 @@ async def test_clients_that_read_nothing_hold_up_nobody(caplog):
     clock = HandClock()
     simulator = Simulator(Company(), clock)
     async with served(simulator.app) as (_, api), AsyncExitStack() as stack:
-        query = {"labels": ["repo_id", "ai_llm_id", "repo_ai_api_key_id", "user_uuid", "conversation_uuid"]}
+        query = {
+            "labels": [
+                "repo_id",
+                "ai_llm_id",
+                "repo_ai_api_key_id",
+                "user_uuid",
+                "conversation_uuid",
+            ]
+        }
         config = configuration(api, queries=[query])
         exporter = await Exporter.create(config, lambda: config, clock)
         async with served(create_app(exporter, clock)) as (server, url):
@@ -196,6 +214,10 @@ async def test_clients_that_read_nothing_hold_up_nobody(caplog):
                 await asyncio.get_running_loop().sock_sendall(deaf, REQUEST * 3)
             for _ in range(3):
                 await scrape((host, port))
-            assert len(server.server_state.tasks) >= 20, "the answer was too small to hold anybody up"
+            assert len(server.server_state.tasks) >= 20, (
+                "the answer was too small to hold anybody up"
+            )
             await exporter.stop()
-        assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+        assert [
+            record.message for record in caplog.records if record.levelno >= logging.ERROR
+        ] == []
