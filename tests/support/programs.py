@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -187,5 +187,12 @@ def alertmanager(folder, config):
         "--cluster.listen-address=",
         "--web.external-url=http://alertmanager.example.com",
     )
-    with _started(Alertmanager, *command) as running:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(_started(Alertmanager, *command))
+        except AssertionError as ended:
+            # Alertmanager's own release has its default templates in it; Debian's build opens files of its package.
+            if missing := re.search(r"open (/\S+/default\.tmpl): no such file", str(ended)):
+                pytest.skip(f"this build of Alertmanager needs {missing[1]}: install its whole package")
+            raise
         yield running
