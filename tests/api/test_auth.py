@@ -26,8 +26,10 @@ from servers import (
     surroundings,
 )
 
-from exporter.api.auth import LOGIN, REFRESH, Authenticator, Token
+from exporter.api.auth import LOGIN, REFRESH, Authenticator
 from exporter.api.client import DAILY, FlashbackClient
+from exporter.api.redaction import Redactor
+from exporter.api.tokens import Token
 from exporter.config.sections import Api, Config
 from exporter.demo.simulator import EMAIL, PASSWORD
 from exporter.errors import PollError, Reason
@@ -298,10 +300,10 @@ async def test_a_secret_file_that_holds_no_secret_fails_the_poll(
         (answer(200, b"<html>"), Reason.INVALID_RESPONSE, 1),
         (answer(200, b"[]"), Reason.INVALID_RESPONSE, 1),
         (answer(200, b"[" * 100_000), Reason.INVALID_RESPONSE, 1),
-        (answer(200, {"success": True}), Reason.INVALID_RESPONSE, 1),
-        (answer(200, {"success": True, "accessToken": None}), Reason.INVALID_RESPONSE, 1),
-        (answer(200, {"success": True, "accessToken": ""}), Reason.INVALID_RESPONSE, 1),
-        (answer(200, {"success": True, "accessToken": {"a": 1}}), Reason.INVALID_RESPONSE, 1),
+        (answer(200, {"success": True}), Reason.AUTH, 1),
+        (answer(200, {"success": True, "accessToken": None}), Reason.AUTH, 1),
+        (answer(200, {"success": True, "accessToken": ""}), Reason.AUTH, 1),
+        (answer(200, {"success": True, "accessToken": {"a": 1}}), Reason.AUTH, 1),
         (answer(200, b" " * 10_000_000), Reason.TOO_LARGE, 1),
         (httpx.ConnectError("no"), Reason.NETWORK, 5),
         (httpx.ReadTimeout("no"), Reason.TIMEOUT, 5),
@@ -877,6 +879,8 @@ def test_no_secret_is_in_any_representation(clock):
     async def post(endpoint, content):
         return {}
 
+    redactor = Redactor()
+    redactor.remember("access token", TOKEN)
     for thing in (
         config,
         config.api,
@@ -884,7 +888,8 @@ def test_no_secret_is_in_any_representation(clock):
         fixed,
         fixed.authorization,
         Token(TOKEN),
-        Authenticator(fixed, clock, post),
+        Authenticator(fixed, clock, post, redactor),
+        redactor,
     ):
         _hidden(repr(thing), str(thing))
     _hidden(config.model_dump_json(), fixed.model_dump_json())
