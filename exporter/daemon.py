@@ -138,7 +138,7 @@ def _states(config: Config, before: States) -> States:
         )
         state = before.get(query.name) or QueryState(query, source, interval, age)
         if state.source != source:
-            state = replace(state, last=None, good=None)
+            state = replace(state, last=None, good=None, aside=None)
         states[query.name] = replace(
             state, query=query, source=source, interval=interval, max_data_age=age
         )

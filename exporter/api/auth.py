@@ -117,7 +117,8 @@ class Authenticator:
 
     def stop(self) -> None:
         """Give up a renewal under way."""
-        if self._renewal is not None:
+        if self._renewal is not None and not self._renewal.done():
+            _log.warning("token renewal given up; a refresh token that it has spent is lost")
             self._renewal.cancel()
 
     def _given(self, given: Authorization) -> Token:

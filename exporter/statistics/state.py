@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from exporter.config.sections import Query
 from exporter.errors import Reason
+from exporter.metrics import OPTIONAL_FIELDS
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.records import Rejection
+
+_Name = TypeVar("_Name", bound=str)
 
 _STEP = 60.0  # seconds; less is a clock that is being kept right
 
@@ -15,6 +19,7 @@ _STEP = 60.0  # seconds; less is a clock that is being kept right
 class Outcome:
     """How one poll ended: with a snapshot, or with a reason and a message.
 
+    `incomplete` says how many of the valid records lacked each field.
     `finished_at` is a Unix timestamp, `finished` the same moment by the monotonic clock, `duration` in seconds.
     """
 
@@ -25,6 +30,7 @@ class Outcome:
     snapshot: Snapshot | None = None
     reason: Reason | None = None
     message: str = ""
+    incomplete: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +49,22 @@ class QueryState:
     skipped: int = 0
     failures: Mapping[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
     rejected: Mapping[Rejection, int] = field(default_factory=lambda: dict.fromkeys(Rejection, 0))
+    incomplete: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(OPTIONAL_FIELDS, 0))
     last: Outcome | None = None
     good: Outcome | None = None
     aside: Outcome | None = None
 
     def after(self, outcome: Outcome) -> "QueryState":
         """Return the state after one more poll; a failed one leaves the last good data alone."""
-        failures, rejected = dict(self.failures), dict(self.rejected)
+        failures = dict(self.failures)
         if outcome.reason is not None:
             failures[outcome.reason] += 1
-        for reason, count in outcome.rejected.items():
-            rejected[reason] += count
         return replace(
             self,
             polls=self.polls + 1,
             failures=failures,
-            rejected=rejected,
+            rejected=_added(self.rejected, outcome.rejected),
+            incomplete=_added(self.incomplete, outcome.incomplete),
             last=outcome,
             good=outcome if outcome.snapshot is not None else self.good,
             aside=self._aside(outcome) if outcome.snapshot is not None else self.aside,
@@ -113,3 +119,7 @@ def _clock_was_set(before: Outcome, after: Outcome) -> bool:
     """Whether the wall clock was set between two polls: it went another way than the monotonic one."""
     wall = after.finished_at - before.finished_at
     return abs(wall - (after.finished - before.finished)) > _STEP
+
+
+def _added(counts: Mapping[_Name, int], more: Mapping[_Name, int]) -> Mapping[_Name, int]:
+    return {name: count + more.get(name, 0) for name, count in counts.items()}
