@@ -33,7 +33,7 @@ class Kind(Enum):
     COUNT = "sum"
     """A whole number; added up."""
     BIG_COUNT = "sum of exact integers"
-    """A whole number, added up. It may be beyond 2^53, so the API writes it as a string of digits."""
+    """A whole number, added up. It may be beyond 2^53, so the API writes it as a string."""
     MEAN = "mean weighted by apiCalls"
     """An average over the record's calls; weighted by them, where it is known."""
 
@@ -135,7 +135,7 @@ FIELD_INDEX = {field: index for index, field in enumerate(COUNT_FIELDS)} | {
 """Where each field stands among a record's amounts; for a mean, where its weighted sum does."""
 
 WEIGHT_INDEX = {field: FIELD_INDEX[field] + 1 for field in MEAN_FIELDS}
-"""Where each mean's weight stands among a record's amounts: the calls that the mean is known for."""
+"""Where each mean's weight stands among them: the calls that the mean is known for."""
 
 CALLS = FIELD_INDEX["apiCalls"]
 

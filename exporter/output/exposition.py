@@ -34,7 +34,7 @@ class RenderedQuery:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Exposition:
-    """The AI statistics as finished bytes, in pieces: plain, and as the beginning of a gzip stream."""
+    """The AI statistics as finished bytes: plain, and as the beginning of a gzip stream."""
 
     plain: tuple[bytes, ...]
     _compressed: tuple[bytes, ...]

@@ -35,7 +35,7 @@ Amounts = tuple[int, ...]
 
 
 class Rejection(StrEnum):
-    """Why a record is left out: the label `reason` of `flashback_exporter_rejected_records_total`."""
+    """Why a record is left out: `reason` of `flashback_exporter_rejected_records_total`."""
 
     NOT_AN_OBJECT = "not_an_object"
     MISSING_FIELD = "missing_field"
@@ -153,7 +153,7 @@ def _count(value: Any, field: str, lacking: list[str]) -> int:
 
 
 def _weighted(value: Any, field: str, calls: int, lacking: list[str]) -> tuple[int, int]:
-    """Return a mean over so many calls as its weighted sum and its weight; where it is lacking, 0."""
+    """Return a mean over so many calls as its weighted sum and its weight; 0 where it is lacking."""
     if value is None:
         return _lacked(field, lacking), 0
     if type(value) is str:
@@ -201,7 +201,7 @@ def _check_range(value: Any, field: str) -> None:
 
 
 def _fault(value: Any) -> Rejection:
-    """Return why a value is no good amount; a fraction is of the wrong type where it came to this."""
+    """Return why a value is refused; a fraction is of the wrong type where a count was expected."""
     if type(value) not in (int, float):
         return Rejection.WRONG_TYPE
     if value < 0:
