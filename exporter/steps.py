@@ -34,10 +34,9 @@ async def one_a_step(items: Iterable[_T]) -> AsyncIterator[_T]:
 
 async def in_steps(items: Iterable[_T]) -> AsyncIterator[_T]:
     """Yield the items of a long loop, letting others run before every 256th."""
-    for number, item in enumerate(items):
-        if number % _ITEMS_A_STEP == 0:
-            await give_way()
-        yield item
+    async for run in one_a_step(in_runs(items)):
+        for item in run:
+            yield item
 
 
 def in_runs(items: Iterable[_T]) -> Iterator[list[_T]]:

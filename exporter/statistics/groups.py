@@ -4,7 +4,7 @@ No sum is ever lost: what a query's groups show adds up to what its records said
 """
 
 import heapq
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import add
@@ -53,6 +53,7 @@ class Grouping:
         self._max_groups = query.max_groups
         self._other = (OTHER,) * len(query.labels)
         self._positions = [list(DIMENSIONS).index(label) for label in query.labels]
+        self._nothing: _Sums = [None] * len(window)
         self._found: dict[Key, _Sums] = {}
         self._records = 0
 
@@ -72,15 +73,16 @@ class Grouping:
         Groups that `previous` showed over the same window keep their series. The others compete for
         what room is left, and the losers are folded into `other`, beside a real group of that name.
         """
+        found, other = self._found, self._other
         standing = self._standing(previous)
-        newcomers = [key async for key in self._own_groups() if key not in standing]
+        newcomers = [key async for key in in_steps(found) if key not in standing and key != other]
         winners = await self._busiest(newcomers, self._room_beside(standing))
 
         shown = {key: self._amounts(key) async for key in in_steps(chain(standing, winners))}
-        folded = [key async for key in self._own_groups() if key not in shown]
-        if folded or self._other in self._found:
-            shown[self._other] = await self._together(chain([self._other], folded))
-        return Snapshot(self.window, shown, self._records, len(self._found), len(folded))
+        folded = [key async for key in in_steps(found) if key not in shown and key != other]
+        if folded or other in found:
+            shown[other] = await self._together(chain([other], folded))
+        return Snapshot(self.window, shown, self._records, len(found), len(folded))
 
     async def discard(self) -> None:
         """Forget all sums, so that nothing large is left to be freed at once."""
@@ -93,14 +95,8 @@ class Grouping:
                 Reason.TOO_LARGE,
                 f"the answer holds more than {self._max_found} groups; use fewer labels",
             )
-        sums = self._found[key] = [None] * len(self.window)
+        sums = self._found[key] = self._nothing.copy()
         return sums
-
-    async def _own_groups(self) -> AsyncIterator[Key]:
-        """Yield the groups that may have a series of their own."""
-        async for key in in_steps(self._found):
-            if key != self._other:
-                yield key
 
     def _standing(self, previous: Snapshot | None) -> Mapping[Key, DailyAmounts]:
         """Return the groups that keep their series until the day ends."""
@@ -126,11 +122,11 @@ class Grouping:
 
     def _amounts(self, key: Key) -> DailyAmounts:
         """Return what a group adds up to; it may have been found by an earlier poll alone."""
-        return tuple(self._found.get(key) or [None] * len(self.window))
+        return tuple(self._found.get(key, self._nothing))
 
     async def _together(self, keys: Iterable[Key]) -> DailyAmounts:
         """Return what groups add up to together."""
-        total: _Sums = [None] * len(self.window)
+        total = self._nothing.copy()
         async for key in in_steps(keys):
             for index, amounts in enumerate(self._amounts(key)):
                 if amounts:
