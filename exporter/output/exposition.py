@@ -10,10 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.config.sections import Query
 from exporter.metrics import GAUGES
-from exporter.output.samples import Column, Labels, blocks
-from exporter.statistics.groups import Snapshot
+from exporter.output.samples import Block, Column, Labels
 from exporter.steps import one_a_step
 
 _PIECE = 1 << 20  # bytes; a longer one would take long to put together
@@ -22,8 +20,8 @@ _ROW = "\n"  # stands for the labels of a row; nothing written between quotes ho
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class RenderedQuery:
-    """The sample lines of one query on one day, by metric, and how many they are.
+class Rendered:
+    """Sample lines by the name of their metric, and how many they are.
 
     Compared by identity: comparing the lines would be one long step.
     """
@@ -46,28 +44,28 @@ class Exposition:
         return *self._compressed, compressor.compress(rest) + compressor.flush()
 
 
-async def render_query(query: Query, snapshot: Snapshot, today: int) -> RenderedQuery:
-    """Render what a query shows on the day `today` (days since 1970)."""
+async def render(blocks: Iterable[Block]) -> Rendered:
+    """Write the samples of a query, or of another source, as lines; making a block is a step too."""
     pieces: dict[tuple[str, Labels, Labels], list[bytes]] = defaultdict(list)
     series = 0
-    for block in blocks(query, snapshot, today):
+    for block in blocks:
         rows = [_written(zip(block.labels, row, strict=True)) for row in block.rows]
         async for column in one_a_step(block.columns):
-            lines = _lines(column, rows)
-            series += len(lines)
-            pieces[column.name, column.before, column.after].append("".join(lines).encode())
+            if lines := _lines(column, rows):
+                series += len(lines)
+                pieces[column.name, column.before, column.after].append("".join(lines).encode())
 
     # Day by day, and not block by block: lines that stand beside their like compress better.
     lines_of: dict[str, list[bytes]] = defaultdict(list)
     for (name, _, _), of_column in pieces.items():
         lines_of[name] += of_column
-    return RenderedQuery(lines_of, series)
+    return Rendered(lines_of, series)
 
 
-async def assemble(queries: Sequence[RenderedQuery]) -> Exposition:
-    """Put all queries' lines together, each metric's under its HELP and TYPE, and compress."""
+async def assemble(sources: Sequence[Rendered]) -> Exposition:
+    """Put all lines together, each metric's under its HELP and TYPE, and compress them."""
     compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=31)
-    plain = list(_in_families(queries))
+    plain = list(_in_families(sources))
     compressed = []
     pending = bytearray()
     async for piece in one_a_step(plain):
@@ -79,9 +77,9 @@ async def assemble(queries: Sequence[RenderedQuery]) -> Exposition:
     return Exposition(tuple(plain), (*compressed, bytes(pending)), compressor)
 
 
-def _in_families(queries: Sequence[RenderedQuery]) -> Iterator[bytes]:
+def _in_families(sources: Sequence[Rendered]) -> Iterator[bytes]:
     for name, text in GAUGES.items():
-        pieces = [piece for query in queries for piece in query.lines.get(name, ())]
+        pieces = [piece for source in sources for piece in source.lines.get(name, ())]
         if pieces:
             yield f"# HELP {name} {text}\n# TYPE {name} gauge\n".encode()
             yield from pieces

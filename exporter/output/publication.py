@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.clock import Clock, utc_day
-from exporter.output.exposition import Exposition, RenderedQuery, assemble, render_query
+from exporter.output.exposition import Exposition, Rendered, assemble, render
+from exporter.output.samples import blocks
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import Outcome, QueryState
 from exporter.steps import in_steps, let_go
@@ -23,7 +24,7 @@ class View:
 
     states: States
     today: int
-    shown: Mapping[str, tuple[Snapshot, RenderedQuery]]
+    shown: Mapping[str, tuple[Snapshot, Rendered]]
     exposition: Exposition
 
     def series(self, name: str) -> int:
@@ -117,7 +118,7 @@ class Publication:
                 rendered = (
                     old[1]
                     if old and unchanged
-                    else await render_query(state.query, snapshot, today)
+                    else await render(blocks(state.query, snapshot, today))
                 )
                 shown[name] = (snapshot, rendered)
         queries = [rendered for _, rendered in shown.values()]
