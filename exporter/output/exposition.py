@@ -45,9 +45,10 @@ class Exposition:
 
 
 async def render(blocks: Iterable[Block]) -> Rendered:
-    """Write the samples of a query, or of another source, as lines; making a block is a step too."""
+    """Write the samples of a query, or of another source, as lines."""
     pieces: dict[tuple[str, Labels, Labels], list[bytes]] = defaultdict(list)
     series = 0
+
     for block in blocks:
         rows = [_written(zip(block.labels, row, strict=True)) for row in block.rows]
         async for column in one_a_step(block.columns):
@@ -68,11 +69,13 @@ async def assemble(sources: Sequence[Rendered]) -> Exposition:
     plain = list(_in_families(sources))
     compressed = []
     pending = bytearray()
+
     async for piece in one_a_step(plain):
         pending += compressor.compress(piece)
         if len(pending) >= _PIECE:
             compressed.append(bytes(pending))
             pending.clear()
+
     pending += compressor.flush(zlib.Z_SYNC_FLUSH)
     return Exposition(tuple(plain), (*compressed, bytes(pending)), compressor)
 
@@ -88,7 +91,7 @@ def _in_families(sources: Sequence[Rendered]) -> Iterator[bytes]:
 def _lines(column: Column, rows: Sequence[str]) -> list[str]:
     """Return the lines of one column; `rows` holds the labels of each row as they are written."""
     parts = [_written(column.before), _ROW if any(rows) else "", _written(column.after)]
-    labels = ",".join(part for part in parts if part)
+    labels = ",".join(filter(None, parts))
     head, _, tail = f"{column.name}{{{labels}}} ".partition(_ROW)
 
     lines = [

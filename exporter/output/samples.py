@@ -57,7 +57,8 @@ class Block:
             for row, value in zip(self.rows, column.values, strict=True):
                 if value is not None:
                     own = zip(self.labels, row, strict=True)
-                    yield Sample(column.name, dict([*column.before, *own, *column.after]), value)
+                    labels = dict([*column.before, *own, *column.after])
+                    yield Sample(column.name, labels, value)
 
 
 def blocks(query: Query, snapshot: Snapshot, today: int) -> Iterator[Block]:
@@ -71,7 +72,8 @@ def blocks(query: Query, snapshot: Snapshot, today: int) -> Iterator[Block]:
 
     for run in in_runs(snapshot.groups.items()):
         keys, daily = zip(*run, strict=True)
-        yield Block(query.labels, keys, tuple(_columns(query, snapshot.window, days, daily)))
+        columns = _columns(query, snapshot.window, days, daily)
+        yield Block(query.labels, keys, tuple(columns))
 
 
 def _days(snapshot: Snapshot, today: int) -> dict[str, int]:
@@ -86,8 +88,10 @@ def _day_label(offset: int) -> str:
 
 
 def _day_starts(query: Query, days: Mapping[str, int]) -> Block:
-    starts = Column(DAY_START, _of_query(query), (), [midnight(day) for day in days.values()])
-    return Block(("day",), [(label,) for label in days], (starts,))
+    """Return one row for each day, with when it began."""
+    starts = [midnight(day) for day in days.values()]
+    column = Column(DAY_START, (("query", query.name),), (), starts)
+    return Block(("day",), [(label,) for label in days], (column,))
 
 
 def _columns(
@@ -96,19 +100,18 @@ def _columns(
     """Yield every metric of the query on every day, for groups with these amounts."""
     shown = [metric for metric in METRICS if metric.short_name in query.metrics]
     for label, day in days.items():
-        before = (*_of_query(query), ("day", label))
+        before = (("query", query.name), ("day", label))
         amounts = _on_day(day, window, daily)
+
         for metric in shown:
             for split, field in metric.fields.items():
                 after = ((metric.split_by, split),) if metric.split_by else ()
-                yield Column(metric.name, before, after, _values(metric, field, amounts))
-
-
-def _of_query(query: Query) -> Labels:
-    return (("query", query.name),)
+                values = _values(metric, field, amounts)
+                yield Column(metric.name, before, after, values)
 
 
 def _on_day(day: int, window: Sequence[int], daily: Sequence[DailyAmounts]) -> list[Amounts]:
+    """Return each group's amounts on a day; a day after the window has none yet."""
     if day not in window:
         return [_NOTHING] * len(daily)
     index = window.index(day)
@@ -116,14 +119,14 @@ def _on_day(day: int, window: Sequence[int], daily: Sequence[DailyAmounts]) -> l
 
 
 def _values(metric: Metric, field: str, amounts: Iterable[Amounts]) -> Sequence[float | None]:
+    """Return what each group shows of an API field."""
     index = FIELD_INDEX[field]
     if metric.kind is Kind.MEAN:
-        weight, unit = WEIGHT_INDEX[field], metric.divisor * MEAN_SCALE
+        weight = WEIGHT_INDEX[field]
+        unit = metric.divisor * MEAN_SCALE
         return [one[index] / (one[weight] * unit) if one[weight] else None for one in amounts]
 
     sums = [one[index] for one in amounts]
-    return sums if max(sums) <= MAX_NUMBER else [_within_float(value) for value in sums]
-
-
-def _within_float(value: int) -> float:
-    return value if value <= MAX_NUMBER else math.inf
+    if max(sums) <= MAX_NUMBER:
+        return sums
+    return [value if value <= MAX_NUMBER else math.inf for value in sums]

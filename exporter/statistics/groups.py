@@ -110,8 +110,10 @@ class Grouping:
         """Return so many groups, those with the most calls."""
         if len(keys) <= room:
             return keys
+
         runs = [sorted(map(self._rank, run)) async for run in one_a_step(in_runs(keys))]
         busiest = [key async for _, key in in_steps(islice(heapq.merge(*runs), room))]
+
         for run in runs:
             await let_go(run)
         return busiest

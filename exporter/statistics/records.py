@@ -153,7 +153,7 @@ def _count(value: Any, field: str, lacking: list[str]) -> int:
 
 
 def _weighted(value: Any, field: str, calls: int, lacking: list[str]) -> tuple[int, int]:
-    """Return a mean over so many calls as its weighted sum and its weight; 0 where it is lacking."""
+    """Return a mean over so many calls as its weighted sum and its weight; 0 if it is lacking."""
     if value is None:
         return _lacked(field, lacking), 0
     if type(value) is str:
