@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False
     )
     options = _parser().parse_args(arguments, defaults)
-    log.configure(options.level, options.format)
+    log.configure(options.level, options.format, background=options.command != "check")
     try:
         if options.command == "check":
             return _check(options)
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ListenError, KeyboardInterrupt) as error:
         print(f"flashback-exporter: {error or 'interrupted'}", file=sys.stderr)
         return FAILED
+    finally:
+        log.flush()
     return OK
 
 

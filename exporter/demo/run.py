@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import sys
 
 from exporter.clock import SystemClock
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
+from exporter.lines import Lines
 from exporter.serve import run
 from exporter.web.app import create_app
 from exporter.web.server import addresses, bind, serving
@@ -53,13 +55,12 @@ async def run_demo(options: argparse.Namespace) -> None:
     )
 
     def greet(places: list[str]) -> None:
-        print(f"\n{NOTICE}\n")
+        output = Lines(sys.stdout)
+        output.write(f"\n{NOTICE}\n")
         for place in places:
-            print(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
-        print(
-            f"  API      http://{addresses(api_sockets)[0]}  (the simulator)\n\nCtrl-C ends it.\n",
-            flush=True,
-        )
+            output.write(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
+        output.write(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)")
+        output.write("\nCtrl-C ends it.\n")
 
     await run(exporter, app, sockets, greet)
     api.should_exit = True
