@@ -15,7 +15,7 @@ from exporter.demo.run import run_demo
 from exporter.errors import ConfigError, ListenError
 from exporter.serve import run
 from exporter.web.app import create_app
-from exporter.web.server import bind, parse_address
+from exporter.web.server import bind, parse_address, serving
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
 
@@ -138,4 +138,4 @@ async def _serve(options: argparse.Namespace) -> None:
     exporter = await Exporter.create(config, lambda: load_config(options.config), clock)
     sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle)
-    await run(exporter, app, sockets, lambda _: None)
+    await run(exporter, serving(app), sockets, lambda _: None)

@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
-from starlette.types import ASGIApp
 
 from exporter.daemon import Exporter
 from exporter.errors import ConfigError
-from exporter.web.server import addresses, bound, serving
+from exporter.web.server import Server, addresses, bound
 
 _LAST_RESORT = (
     4.5  # seconds after which the process ends even if a thread still hangs in a DNS look-up
@@ -24,13 +23,12 @@ _log = structlog.get_logger(__name__)
 
 async def run(
     exporter: Exporter,
-    app: ASGIApp,
+    server: Server,
     sockets: Sequence[socket.socket],
     greet: Callable[[list[str]], None],
 ) -> None:
     """Serve and poll until SIGTERM or SIGINT; SIGHUP reloads. `greet` is called with the addresses once all is up."""
     loop = asyncio.get_running_loop()
-    server = serving(app)
     reloads: set[asyncio.Task[None]] = set()
     stopping: list[asyncio.Task[None]] = []
 

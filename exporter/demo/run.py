@@ -12,6 +12,7 @@ from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.lines import Lines
 from exporter.serve import run
 from exporter.web.app import create_app
+from exporter.web.connections import Connections
 from exporter.web.server import addresses, bind, serving
 
 NOTICE = "This is a demo: the data is made up by a simulator on this machine. No account and no network are used."
@@ -46,7 +47,8 @@ async def run_demo(options: argparse.Namespace) -> None:
     sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     simulator = Simulator(Company(), clock)
     api_sockets = bind(("127.0.0.1", 0))
-    api = serving(simulator.app)
+    connections = Connections()  # one limit of file descriptors for both servers
+    api = serving(simulator.app, connections)
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
     config = demo_config(api_sockets[0].getsockname()[1])
     exporter = await Exporter.create(config, lambda: config, clock)
@@ -62,6 +64,6 @@ async def run_demo(options: argparse.Namespace) -> None:
         output.write(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)")
         output.write("\nCtrl-C ends it.\n")
 
-    await run(exporter, app, sockets, greet)
+    await run(exporter, serving(app, connections), sockets, greet)
     api.should_exit = True
     await api_task
