@@ -36,6 +36,9 @@ async def run(
         if not server.should_exit:
             _log.info("ending", signal=signal.Signals(number).name)
             server.should_exit = True
+            for other in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(other)
+                signal.signal(other, signal.SIG_IGN)  # also while the interpreter ends
             # Beside the web server: both need seconds, for clients that read slowly and for a renewal of tokens.
             stopping.append(loop.create_task(exporter.stop(), name="stop"))
             last_resort = threading.Timer(_LAST_RESORT, os._exit, args=[0])
@@ -49,9 +52,10 @@ async def run(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGHUP, reload)
     serve = asyncio.create_task(server.serve(sockets=list(sockets)), name="web server")
     exporter.start()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # which may have come already
     _log.info("serving", addresses=bound(sockets))
     greet(addresses(sockets))
     await serve
