@@ -15,7 +15,7 @@ from exporter.demo.run import run_demo
 from exporter.errors import ConfigError, ListenError
 from exporter.serve import run
 from exporter.web.app import create_app
-from exporter.web.server import bind, parse_address
+from exporter.web.server import bind, parse_address, serving
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False
     )
     options = _parser().parse_args(arguments, defaults)
-    log.configure(options.level, options.format)
+    log.configure(options.level, options.format, background=options.command != "check")
     try:
         if options.command == "check":
             return _check(options)
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ListenError, KeyboardInterrupt) as error:
         print(f"flashback-exporter: {error or 'interrupted'}", file=sys.stderr)
         return FAILED
+    finally:
+        log.flush()
     return OK
 
 
@@ -136,4 +138,4 @@ async def _serve(options: argparse.Namespace) -> None:
     exporter = await Exporter.create(config, lambda: load_config(options.config), clock)
     sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle)
-    await run(exporter, app, sockets, lambda _: None)
+    await run(exporter, serving(app), sockets, lambda _: None)

@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
-from starlette.types import ASGIApp
 
 from exporter.daemon import Exporter
 from exporter.errors import ConfigError
-from exporter.web.server import addresses, bound, serving
+from exporter.web.server import Server, addresses, bound
 
 _LAST_RESORT = (
     4.5  # seconds after which the process ends even if a thread still hangs in a DNS look-up
@@ -24,13 +23,12 @@ _log = structlog.get_logger(__name__)
 
 async def run(
     exporter: Exporter,
-    app: ASGIApp,
+    server: Server,
     sockets: Sequence[socket.socket],
     greet: Callable[[list[str]], None],
 ) -> None:
     """Serve and poll until SIGTERM or SIGINT; SIGHUP reloads. `greet` is called with the addresses once all is up."""
     loop = asyncio.get_running_loop()
-    server = serving(app)
     reloads: set[asyncio.Task[None]] = set()
     stopping: list[asyncio.Task[None]] = []
 
@@ -38,6 +36,9 @@ async def run(
         if not server.should_exit:
             _log.info("ending", signal=signal.Signals(number).name)
             server.should_exit = True
+            for other in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(other)
+                signal.signal(other, signal.SIG_IGN)  # also while the interpreter ends
             # Beside the web server: both need seconds, for clients that read slowly and for a renewal of tokens.
             stopping.append(loop.create_task(exporter.stop(), name="stop"))
             last_resort = threading.Timer(_LAST_RESORT, os._exit, args=[0])
@@ -51,9 +52,10 @@ async def run(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGHUP, reload)
     serve = asyncio.create_task(server.serve(sockets=list(sockets)), name="web server")
     exporter.start()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # which may have come already
     _log.info("serving", addresses=bound(sockets))
     greet(addresses(sockets))
     await serve

@@ -1,5 +1,6 @@
 """`GET /aistats/daily`: the statistics themselves, one record for each day and combination of dimensions."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -25,8 +26,12 @@ async def daily_records(
     try:
         async with client.ask(DAILY, _parameters(filters, days), deadline) as body:
             async for piece in body:
-                yield reader.feed(piece)
-            yield reader.close()
+                for records in reader.feed(piece):
+                    yield records
+                    await asyncio.sleep(0)
+            for records in reader.close():
+                yield records
+                await asyncio.sleep(0)
     except PollError as error:
         said = client.quotable(reader.message)
         if error.reason is Reason.INVALID_RESPONSE and said:

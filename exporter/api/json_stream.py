@@ -9,7 +9,7 @@ nesting take two gigabytes.)
 import codecs
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from exporter.errors import PollError, Reason, TruncatedError
@@ -17,8 +17,15 @@ from exporter.errors import PollError, Reason, TruncatedError
 _MAX_VALUE = (
     1 << 20
 )  # characters of one record; bounds memory and the work of trying again when more has come
+_MAX_PARTS = 40_000  # values in one record; they are decoded at once, in some milliseconds
+_TOO_LONG = (
+    "the answer is not valid JSON, or holds a record of over a million characters or 40,000 values"
+)
+_LONG = 1 << 17  # characters of a record whose parts are worth counting
 _MAX_DIGITS = 400  # an integer of more digits is beyond any float
+_STEP = 256  # records, or other values, that are handed out together
 _MORE = object()  # what the reader's steps yield where the text runs out
+_PASSED = object()  # what they yield where something was read that is no record
 
 _space = re.compile(r"[ \t\n\r]*").match
 _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
@@ -38,8 +45,9 @@ _decode_long_integers = json.JSONDecoder(strict=False, parse_int=_bounded_int).r
 class ResponseReader:
     """Takes `{"success": true, "data": [record, …]}` in pieces and hands out the records.
 
-    `feed` returns each record as soon as it is whole, as any JSON value; `close` checks that the document was complete
-    and good. Both raise PollError `invalid_response`. `message` is what the answer says for itself.
+    `feed` yields each record as soon as it is whole, as any JSON value; `close` checks that the document was complete
+    and good. Both hand out short lists of records, also empty ones, so that others can run in between, are to be gone
+    through to the end, and raise PollError `invalid_response`. `message` is what the answer says for itself.
     """
 
     def __init__(self) -> None:
@@ -56,28 +64,33 @@ class ResponseReader:
         message = self._members.get("message")
         return message if isinstance(message, str) else ""
 
-    def feed(self, piece: bytes) -> list[Any]:
-        """Take the next piece of the body and return the records that it completes."""
+    def feed(self, piece: bytes) -> Iterator[list[Any]]:
+        """Take the next piece of the body and yield the records that it completes."""
         self._text = self._text[self._position :] + self._decoder.decode(piece, self._ended)
         self._position = 0
         records: list[Any] = []
-        for record in self._steps:
-            if record is _MORE:
+        alone = True
+        for number, found in enumerate(self._steps, 1):
+            if found is _MORE:
                 break
-            records.append(record)
-            if len(records) == 1:
-                records += self._following()
-        return records
+            if found is not _PASSED:
+                records.append(found)
+                if alone:
+                    records += self._following()
+                    alone = False
+            if number % _STEP == 0 or len(records) >= _STEP:
+                yield from _in_lists(records)
+                records = []
+        yield records
 
-    def close(self) -> list[Any]:
-        """Take the end of the body, return what it completes, and check that the answer was whole and good."""
+    def close(self) -> Iterator[list[Any]]:
+        """Take the end of the body, yield what it completes, and check that the answer was whole and good."""
         self._ended = True
-        records = self.feed(b"")
+        yield from self.feed(b"")
         if self._members.get("success", True) is not True:
             raise _invalid("the API says success: false")
         if "data" not in self._members:
             raise _invalid("the answer holds no data")
-        return records
 
     def _following(self) -> list[Any]:
         """Return the records up to the last one that is whole in the text, where nothing about them is odd.
@@ -114,6 +127,7 @@ class ResponseReader:
                 value = yield from self._value()
                 if key in ("success", "message"):
                     self._members[key] = value
+                yield _PASSED
             mark = yield from self._mark(",}")
             if not mark:
                 raise _invalid("the answer is not valid JSON")
@@ -170,10 +184,17 @@ class ResponseReader:
                     self._position = end
                     return value
             if len(text) - start > _MAX_VALUE:
-                raise _invalid(
-                    "the answer is not valid JSON, or holds a record of over a million characters"
-                )
+                raise _invalid(_TOO_LONG)
             yield from self._more()
+            self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Refuse a long value that would take long to decode, before it is tried again."""
+        text, start = self._text, self._position
+        if len(text) - start < _LONG:
+            return
+        if sum(text.count(mark, start) for mark in ",[{") > _MAX_PARTS:
+            raise _invalid(_TOO_LONG)
 
     def _more(self) -> Generator[Any, None, None]:
         if self._ended:
@@ -183,6 +204,11 @@ class ResponseReader:
                 else "the answer is empty"
             )
         yield _MORE
+
+
+def _in_lists(records: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, max(1, len(records)), _STEP):
+        yield records[start : start + _STEP]
 
 
 def _invalid(message: str) -> PollError:

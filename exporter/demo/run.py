@@ -2,14 +2,17 @@
 
 import argparse
 import asyncio
+import sys
 
 from exporter.clock import SystemClock
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
+from exporter.lines import Lines
 from exporter.serve import run
 from exporter.web.app import create_app
+from exporter.web.connections import Connections
 from exporter.web.server import addresses, bind, serving
 
 NOTICE = "This is a demo: the data is made up by a simulator on this machine. No account and no network are used."
@@ -44,7 +47,8 @@ async def run_demo(options: argparse.Namespace) -> None:
     sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     simulator = Simulator(Company(), clock)
     api_sockets = bind(("127.0.0.1", 0))
-    api = serving(simulator.app)
+    connections = Connections()  # one limit of file descriptors for both servers
+    api = serving(simulator.app, connections)
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
     config = demo_config(api_sockets[0].getsockname()[1])
     exporter = await Exporter.create(config, lambda: config, clock)
@@ -53,14 +57,13 @@ async def run_demo(options: argparse.Namespace) -> None:
     )
 
     def greet(places: list[str]) -> None:
-        print(f"\n{NOTICE}\n")
+        output = Lines(sys.stdout)
+        output.write(f"\n{NOTICE}\n")
         for place in places:
-            print(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
-        print(
-            f"  API      http://{addresses(api_sockets)[0]}  (the simulator)\n\nCtrl-C ends it.\n",
-            flush=True,
-        )
+            output.write(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
+        output.write(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)")
+        output.write("\nCtrl-C ends it.\n")
 
-    await run(exporter, app, sockets, greet)
+    await run(exporter, serving(app, connections), sockets, greet)
     api.should_exit = True
     await api_task

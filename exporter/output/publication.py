@@ -19,9 +19,12 @@ States = Mapping[str, QueryState]
 class View:
     """One consistent picture: the state of every query and the exposition that was rendered from it.
 
-    Compared by identity: every change makes a new one.
+    Every change makes a new one with the next `number`; `edition` is the number of the view whose exposition it has.
+    Whoever wants to know later whether there is a newer one keeps a number: a view that is kept keeps all its data.
     """
 
+    number: int
+    edition: int
     states: States
     today: int
     shown: Mapping[str, tuple[Snapshot, Rendered]]
@@ -44,7 +47,7 @@ class Publication:
     @classmethod
     async def empty(cls, clock: Clock, states: States) -> "Publication":
         """Return a publication that has no data yet."""
-        return cls(clock, View(states, utc_day(clock.time()), {}, await assemble([])))
+        return cls(clock, View(0, 0, states, utc_day(clock.time()), {}, await assemble([])))
 
     @property
     def view(self) -> View:
@@ -97,7 +100,7 @@ class Publication:
 
     async def _publish(self, states: States) -> None:
         before, self._view = self._view, await self._next(states)
-        gone = await _no_longer_shown(before, self._view)
+        gone = await _no_longer_held(before, self._view)
         del before
         await let_go(gone)
 
@@ -123,16 +126,29 @@ class Publication:
                 shown[name] = (snapshot, rendered)
         queries = [rendered for _, rendered in shown.values()]
         same = queries == [rendered for _, rendered in before.shown.values()]
-        return View(states, today, shown, before.exposition if same else await assemble(queries))
+        number = before.number + 1
+        if same:
+            return View(number, before.edition, states, today, shown, before.exposition)
+        return View(number, number, states, today, shown, await assemble(queries))
 
 
-async def _no_longer_shown(before: View, after: View) -> list[object]:
-    """Return the groups and lines that only the view before has, one by one."""
-    kept = {id(part) for pair in after.shown.values() for part in pair}
+async def _no_longer_held(before: View, after: View) -> list[object]:
+    """Return the groups and lines that only the view before has, one by one; it may hold data too old to be shown."""
+    kept = {id(part) for part in chain(_snapshots(after), _rendered(after))}
     gone: list[Iterable[object]] = []
-    for snapshot, rendered in before.shown.values():
+    for snapshot in _snapshots(before):
         if id(snapshot) not in kept:
             gone += (snapshot.groups, snapshot.groups.values())
+    for rendered in _rendered(before):
         if id(rendered) not in kept:
             gone += rendered.lines.values()
     return [part async for part in in_steps(chain.from_iterable(gone))]
+
+
+def _snapshots(view: View) -> list[Snapshot]:
+    outcomes = [state.good for state in view.states.values()]
+    return [outcome.snapshot for outcome in outcomes if outcome and outcome.snapshot]
+
+
+def _rendered(view: View) -> list[RenderedQuery]:
+    return [rendered for _, rendered in view.shown.values()]

@@ -100,7 +100,7 @@ class OwnMetrics:
     def render(self, openmetrics: bool) -> bytes:
         """Return all of them, in OpenMetrics with its end mark or in the text format."""
         shown = (
-            self._exporter.view,
+            self._exporter.view.number,
             self.requests.observed,
             self._exporter.token_expires_at,
             self._exporter.reload_successful,

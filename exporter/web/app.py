@@ -6,12 +6,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from exporter.clock import Clock
 from exporter.daemon import Exporter
 from exporter.errors import ConfigError
 from exporter.web.page import Page, Timing, render_page
+from exporter.web.sending import Readers, ReadyBytes
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -32,6 +32,7 @@ def create_app(
     notice: str = "",
 ) -> Starlette:
     """Return the web application of a running exporter. `notice` is shown on top of the page."""
+    readers = Readers()
 
     async def metrics(request: Request) -> Response:
         view = await exporter.current()
@@ -39,9 +40,8 @@ def create_app(
         rest = exporter.own_metrics.render(openmetrics)
         compressed = accepts_gzip(request.headers.getlist("accept-encoding"))
         pieces = view.exposition.compressed(rest) if compressed else (*view.exposition.plain, rest)
-        return ReadyBytes(
-            pieces, OPENMETRICS if openmetrics else TEXT, "gzip" if compressed else ""
-        )
+        media_type, encoding = OPENMETRICS if openmetrics else TEXT, "gzip" if compressed else ""
+        return ReadyBytes(pieces, view.edition, readers, media_type, encoding)
 
     async def page(_: Request) -> Response:
         view = await exporter.current()
@@ -91,27 +91,6 @@ def create_app(
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
     return app
-
-
-class ReadyBytes(Response):
-    """A response of finished bytes, sent piece by piece, so that a slow client holds no copy of them."""
-
-    def __init__(self, pieces: Sequence[bytes], media_type: str, encoding: str) -> None:
-        """Announce the whole length; `encoding` is the Content-Encoding, if any."""
-        headers = {
-            "Content-Length": str(sum(map(len, pieces))),
-            "Content-Type": media_type,
-            "Vary": "Accept, Accept-Encoding",
-        }
-        super().__init__(headers=headers | ({"Content-Encoding": encoding} if encoding else {}))
-        self._pieces = pieces
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        """Send the headers and, but for HEAD, the pieces."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        for piece in self._pieces if scope["method"] != "HEAD" else ():
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def prefers_openmetrics(accept: Sequence[str]) -> bool:

@@ -1,24 +1,27 @@
-"""Serves a web application on the listen addresses: sockets, uvicorn, and patience with slow clients."""
+"""Serves a web application on the listen addresses: sockets, and uvicorn within this process."""
 
 import asyncio
+import errno
 import os
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ListenError
+from exporter.web.connections import Connection, Connections
 
-REQUEST_PATIENCE = 10.0  # seconds for a client to finish the headers of a request
-_SEND_PATIENCE = 60.0  # seconds for a client to take anything of an answer
-_KEEP_ALIVE = 120  # seconds without a request between two scrapes
-_GRACE = 2  # seconds for scrapes under way when the process ends
+_GRACE = 1  # seconds for scrapes under way when the process ends
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_AT_ONCE = 4  # connections; fewer than may be open, so that each has a turn to send its request
+_PAUSE = 0.05  # seconds until accepting is tried again
+
+_ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 
@@ -64,97 +67,135 @@ def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
     return listener
 
 
-class _PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with an end to its patience: it would wait for the headers of a request for ever."""
+class _Acceptor:
+    """Takes connections off a listening socket, a few in each turn of the event loop, while there is room for them.
 
-    def __init__(self, patience: float, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._patience = patience
-        self._limit: asyncio.TimerHandle | None = None
-        self._send_limit: asyncio.TimerHandle | None = None
+    asyncio's own would take thousands before it looks at one, and where descriptors run out, log a traceback for each.
+    """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._await_headers()
+    def __init__(self, listener: socket.socket, server: "Server") -> None:
+        listener.setblocking(False)
+        self._listener = listener
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._go_on()
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._await_headers()
+    def close(self) -> None:
+        """Take no more."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listener)
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.conn.trailing_data[0]:  # a part of the next request came with this one
-            self._await_headers()
+    async def wait_closed(self) -> None:
+        """Wait for those who were just arriving."""
+        await asyncio.gather(*self._arriving)
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._send_limit = self.loop.call_later(_SEND_PATIENCE, self.transport.abort)
+    def _go_on(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._forget_send_limit()
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                client, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._rest(error)
+                return
+            self._welcome(client)
 
-    def shutdown(self) -> None:
-        super().shutdown()
-        if self.flow.write_paused:  # a client that does not take its answer would hold up the end
-            self.transport.abort()
+    def _rest(self, error: OSError) -> None:
+        """Try again a little later, with room that was made where that was the reason."""
+        if error.errno in _EXHAUSTED:
+            self._server.connections.make_room(self._loop.time())
+        self._loop.remove_reader(self._listener)
+        self._pause = self._loop.call_later(_PAUSE, self._go_on)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_limit()
-        self._forget_send_limit()
-        super().connection_lost(exc)
+    def _welcome(self, client: socket.socket) -> None:
+        connection = self._server.new_connection()
+        if not self._server.connections.admit(connection):
+            client.close()
+            return
+        task = self._loop.create_task(self._connect(connection, client), name="connect")
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
 
-    def _await_headers(self) -> None:
-        """Start the limit when bytes of a request may come and none is being answered; end it once one is."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._forget_limit()
-        elif self._limit is None:
-            self._limit = self.loop.call_later(self._patience, self._give_up)
-
-    def _forget_limit(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-            self._limit = None
-
-    def _forget_send_limit(self) -> None:
-        if self._send_limit is not None:
-            self._send_limit.cancel()
-            self._send_limit = None
-
-    def _give_up(self) -> None:
-        self._limit = None
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.abort()
+    async def _connect(self, connection: Connection, client: socket.socket) -> None:
+        client.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, client)
+        except OSError:  # it has gone already
+            client.close()
+            self._server.connections.discard(connection)
 
 
 class Server(uvicorn.Server):
-    """uvicorn within this process: signals are left to the exporter."""
+    """uvicorn within this process: it accepts with care, and signals are left to the exporter."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        """Serve as uvicorn's configuration says; several servers of a process share their `connections`."""
+        super().__init__(config)
+        self.connections = connections
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
 
-
-def serving(app: ASGIApp, patience: float = REQUEST_PATIENCE) -> Server:
-    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set.
-
-    A client that does not finish the headers of a request within `patience` seconds is cut off.
-    """
-    return Server(
-        uvicorn.Config(
-            app,
-            http=partial(_PatientProtocol, patience),  # type: ignore[arg-type] # anything that makes a protocol
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_GRACE,
+    def new_connection(self) -> Connection:
+        """Return what is to become a connection."""
+        return Connection(
+            self.connections, config=self.config, server_state=self.server_state, app_state={}
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        self.servers = [_Acceptor(listener, self) for listener in sockets or []]  # type: ignore[misc]
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """End what has taken too long; uvicorn calls this ten times a second."""
+        self.connections.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; answers under way have a moment to be taken."""
+        end = asyncio.get_running_loop().call_later(_GRACE, self.connections.cut_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            end.cancel()
+
+
+def serving(app: ASGIApp, connections: Connections | None = None) -> Server:
+    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set."""
+    config = uvicorn.Config(
+        _forgiving(app),
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE + 1,
     )
+    return Server(config, connections or Connections())
+
+
+def _forgiving(app: ASGIApp) -> ASGIApp:
+    """Return the application as it takes what clients may do: name the whole URL, as to a proxy, or go away."""
+
+    async def forgiving(scope: Scope, receive: Receive, send: Send) -> None:
+        absolute = _ORIGIN.match(scope["path"])
+        if absolute:
+            scope = {**scope, "path": scope["path"][absolute.end() :] or "/"}
+        with suppress(ClientDisconnect):
+            await app(scope, receive, send)
+
+    return forgiving
 
 
 def bound(sockets: Sequence[socket.socket]) -> list[str]:

@@ -12,8 +12,13 @@ from exporter.errors import PollError, Reason
 def read(*pieces: bytes) -> list[object]:
     """Return everything that the reader makes of these pieces."""
     reader = ResponseReader()
-    records = [record for piece in pieces for record in reader.feed(piece)]
-    return records + list(reader.close())
+    records = [record for piece in pieces for record in fed(reader, piece)]
+    return records + list(chain.from_iterable(reader.close()))
+
+
+def fed(reader: ResponseReader, piece: bytes) -> list[object]:
+    """Return the records that a piece completes."""
+    return list(chain.from_iterable(reader.feed(piece)))
 
 
 def failure(*pieces: bytes) -> str:
@@ -38,8 +43,8 @@ def test_records_come_out_in_order():
 def test_a_record_is_handed_out_as_soon_as_it_is_whole():
     """Nothing waits for the end of the answer."""
     reader = ResponseReader()
-    assert list(reader.feed(b'{"data":[{"a":1}')) == [{"a": 1}]
-    assert list(reader.feed(b',{"a":2},{"a"')) == [{"a": 2}]
+    assert fed(reader, b'{"data":[{"a":1}') == [{"a": 1}]
+    assert fed(reader, b',{"a":2},{"a"') == [{"a": 2}]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +95,7 @@ def test_an_answer_that_cannot_be_used_is_refused(answer, message):
 def test_the_message_of_the_api_is_kept():
     """What the API says about its failure can be quoted."""
     reader = ResponseReader()
-    list(reader.feed(b'{"success":false,"message":"no such repository"}'))
+    fed(reader, b'{"success":false,"message":"no such repository"}')
     assert reader.message == "no such repository"
 
 
@@ -141,18 +146,18 @@ def test_moderate_nesting_is_read():
 def test_a_huge_record_is_refused_without_being_held():
     """A record of more than a million characters ends the poll while it arrives."""
     reader = ResponseReader()
-    list(reader.feed(b'{"data":[{"host":"'))
+    fed(reader, b'{"data":[{"host":"')
     with pytest.raises(PollError, match="over a million characters"):
-        list(chain.from_iterable(reader.feed(b"x" * 65_536) for _ in range(40)))
+        read(b'{"data":[{"host":"', *[b"x" * 65_536] * 40)
 
 
 def test_endless_white_space_is_not_held():
     """White space before, between and after the records takes no memory."""
     reader = ResponseReader()
     for piece in (b'{"data":[', b" " * 2_000_000, b"1", b" " * 2_000_000, b"]}", b" " * 2_000_000):
-        list(reader.feed(piece))
+        fed(reader, piece)
         assert len(reader._text) - reader._position <= 1
-    assert list(reader.close()) == []
+    assert list(chain.from_iterable(reader.close())) == []
 
 
 def test_labels_of_100_kilobytes_are_read():
@@ -160,3 +165,49 @@ def test_labels_of_100_kilobytes_are_read():
     record = {"host": "x" * 100_000, "llmModel": '"\\\n' * 30_000}
     answer = json.dumps({"data": [record]}).encode()
     assert read(*(answer[i : i + 1000] for i in range(0, len(answer), 1000))) == [record]
+
+
+ONE_PIECE = 65_536
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        b"1," * 32_768,
+        b"[]," * 21_845,
+        b"{}," * 21_845,
+        b'"",' * 21_845,
+        b"{}," * 21_000 + b'{"a":' + b"9" * 5000 + b"},",
+        b"{}," * 20_000 + b"[]," * 1_800,
+    ],
+    ids=["numbers", "lists", "objects", "strings", "an integer without end", "mixed"],
+)
+def test_tiny_values_are_handed_out_in_short_lists(values):
+    """Thousands of values in one piece come out a few at a time, in their order, so that others can run in between."""
+    reader = ResponseReader()
+    lists = list(reader.feed(b'{"data":[' + values))
+    assert max(map(len, lists)) <= 512
+    found = [record for records in lists for record in records]
+    whole = json.loads(b"[" + values[:-1].replace(b"9" * 5000, b"1e999") + b"]")
+    assert found == whole
+
+
+def test_thousands_of_members_are_passed_over_in_steps():
+    """What is no record gives others their turn as well."""
+    reader = ResponseReader()
+    members = b",".join(b'"%d":{}' % number for number in range(8_000))
+    assert len(list(reader.feed(b"{" + members))) > 8_000 / 512
+
+
+@pytest.mark.parametrize("part", [b"[],", b"{},", b"1,"])
+def test_a_record_of_many_values_is_refused(part):
+    """A record that would take long to decode ends the poll before it does."""
+    assert "or 40,000 values" in failure(b'{"data":[[', *[part * 20_000] * 10)
+
+
+def test_a_long_record_of_many_values_is_read():
+    """A thousand times as many values as a record has are no fault."""
+    record = {f"{number:0>40}": [number, {}] for number in range(5_000)}
+    answer = json.dumps({"data": [record, 1]}).encode()
+    pieces = [answer[i : i + ONE_PIECE] for i in range(0, len(answer), ONE_PIECE)]
+    assert read(*pieces) == [record, 1]

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from clocks import StillClock
+from loopback import served
 
 from exporter.daemon import Exporter
 from exporter.demo.simulator import Fault
@@ -26,8 +27,10 @@ async def scrape(name: str, accept: str, api) -> str:
     exporter.start()
     while exporter.waiting_for:  # noqa: ASYNC110 - lets the poll go on, waits for no time
         await asyncio.sleep(0)
-    transport = httpx.ASGITransport(create_app(exporter, clock))
-    async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as browser:
+    async with (
+        served(create_app(exporter, clock)) as (_, url),
+        httpx.AsyncClient(base_url=url) as browser,
+    ):
         response = await browser.get(
             "/metrics", headers={"Accept": accept, "Accept-Encoding": "identity"}
         )

@@ -1,6 +1,7 @@
 """What is served at a moment: data swapped in whole, midnight, age, failures."""
 
 import asyncio
+import gc
 
 import pytest
 from clocks import FakeClock
@@ -8,7 +9,8 @@ from material import DAY, at_once, raw_record, text
 
 from exporter.config.sections import Query
 from exporter.errors import Reason
-from exporter.output.publication import Publication
+from exporter.output.publication import Publication, View
+from exporter.output.telemetry import OwnMetrics
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import Rejection, parse_record
 from exporter.statistics.state import Outcome, QueryState
@@ -179,3 +181,56 @@ async def test_polls_that_were_skipped_are_counted(publication):
     await publication.skip("gone")
     assert publication.view.states["default"].skipped == 1
     assert publication.view.states.keys() == {"default"}
+
+
+class Running:
+    """What the exporter's own metrics are read from."""
+
+    token_expires_at = reloaded_at = 0.0
+    reload_successful = True
+
+    def __init__(self, publication):
+        self._publication = publication
+
+    @property
+    def view(self):
+        return self._publication.view
+
+
+async def test_a_scrape_keeps_no_old_view(clock):
+    """Whoever has scraped in whatever format, only the present view is in memory, so that old data goes in steps."""
+    publication = await Publication.empty(clock, {"scraped": state("scraped")})
+    own_metrics = OwnMetrics(Running(publication), clock)
+    for calls in range(3):
+        await publication.add("scraped", SOURCE, good(clock, raw_record(apiCalls=calls)))
+        for openmetrics in (calls == 0, True, False):
+            assert b"flashback_exporter_polls_total" in own_metrics.render(openmetrics)
+    await publication.skip("scraped")
+    gc.collect()
+    views = [one for one in gc.get_objects() if isinstance(one, View)]
+    assert [one.number for one in views if "scraped" in one.states] == [4]
+
+
+async def test_an_edition_is_as_old_as_its_exposition(publication, clock):
+    """Every change is a new view; only one that changes the bytes is a new edition."""
+    seen = [(publication.view.number, publication.view.edition)]
+    for outcome in (good(clock, raw_record()), bad(clock), good(clock, raw_record())):
+        await publication.add("default", SOURCE, outcome)
+        seen.append((publication.view.number, publication.view.edition))
+    assert seen == [(0, 0), (1, 1), (2, 1), (3, 3)]
+
+
+@pytest.mark.parametrize("age", [0, 3601], ids=["shown", "too old to be shown"])
+async def test_old_data_is_freed_in_steps(age, publication, clock):
+    """Others run all along while 20,000 groups go, though they may have been too old to be shown."""
+    many = Query(name="default", labels=("repo_id",), metrics=("api_calls",), max_groups=20_000)
+    records = [raw_record(repoId=f"{number}") for number in range(20_000)]
+    await publication.add("default", SOURCE, good(clock, *records, query=many))
+    clock.move(age)
+    await publication.current()
+    change = asyncio.ensure_future(publication.add("default", SOURCE, good(clock, raw_record())))
+    turns = 0
+    while not change.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 2 * 20_000 / 256 + 100

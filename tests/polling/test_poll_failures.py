@@ -852,3 +852,17 @@ async def test_numbers_beyond_any_float_leave_only_their_record_out(clock):
         outcome = await poll(client, clock)
     assert outcome.snapshot.records == 1
     assert outcome.rejected == {Rejection.NOT_FINITE: 1}
+
+
+@pytest.mark.parametrize("value", [b"1", b"[]", b"{}", b'{"timestamp":1}'])
+async def test_a_flood_of_tiny_records_gives_others_their_turn(value, clock):
+    """Thousands of records in one piece are read and refused in small steps, whatever they are."""
+    content = b'{"success":true,"data":[' + b",".join([value] * 30_000) + b"]}"
+    async with connected(fake_api(answer(200, content)), clock) as client:
+        polling = asyncio.ensure_future(poll(client, clock))
+        turns = 0
+        while not polling.done():
+            await asyncio.sleep(0)
+            turns += 1
+    assert polling.result().reason is Reason.INVALID_RESPONSE
+    assert turns > 30_000 / 512

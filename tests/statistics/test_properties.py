@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from contextlib import suppress
+from itertools import chain
 
 from clocks import FakeClock
 from hypothesis import HealthCheck, given, settings
@@ -224,8 +225,8 @@ def test_every_cut_gives_the_same_records(data, others, cuts, plain):
     reader = ResponseReader()
     found = []
     for start, end in zip([0, *places], [*places, len(answer)], strict=True):
-        found += reader.feed(answer[start:end])
-    found += reader.close()
+        found += chain.from_iterable(reader.feed(answer[start:end]))
+    found += chain.from_iterable(reader.close())
     assert found == json.loads(answer)["data"]
 
 

@@ -24,10 +24,10 @@ def configuration(base_url, **sections):
 
 
 @asynccontextmanager
-async def served(app):
+async def served(app, connections=None):
     """Serve an application on a free port, as the exporter is served, and hand out the server and its URL."""
     sockets = bind(("127.0.0.1", 0))
-    server = serving(app)
+    server = serving(app, connections)
     task = asyncio.create_task(server.serve(sockets=sockets))
     try:
         yield server, f"http://{addresses(sockets)[0]}"

@@ -76,10 +76,14 @@ class Program:
             raise AssertionError(f"{self.running.args[0]} has ended:\n{self.text}")
         raise AssertionError(f"nothing within {PATIENCE} s:\n{self.text}")
 
+    def join(self):
+        """Wait until it writes no more."""
+        self._reader.join()
+
     def end(self):
         """Ask it to end, and see that it ends well."""
         self.running.terminate()
-        self._reader.join()
+        self.join()
         assert self.running.wait(PATIENCE) in (0, -15), self.text
 
 

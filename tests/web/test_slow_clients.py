@@ -9,16 +9,24 @@ import httpx
 import pytest
 from clocks import HandClock
 from loopback import PATIENCE, configuration, polled, served
+from servers import surroundings
 
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Simulator
 from exporter.web.app import create_app
-from exporter.web.server import REQUEST_PATIENCE
+from exporter.web.connections import (
+    ANSWER_PATIENCE,
+    IDLE_PATIENCE,
+    REQUEST_PATIENCE,
+    STALL_PATIENCE,
+)
+from exporter.web.sending import Readers, ReadyBytes
 
 MANY = 200
 HALF_A_HEADER = b"GET /metrics HTTP/1.1\r\nHost: local"
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\n\r\n"
+OTHER = REQUEST.replace(b"/metrics", b"/other")
 NOWHERE = "http://127.0.0.1:9"  # nothing is asked there
 
 
@@ -131,12 +139,14 @@ async def test_a_header_that_comes_late_but_comes_is_answered(address):
 
 
 async def test_a_connection_may_rest_between_two_scrapes(address):
-    """A connection that has been answered may stay idle for a minute, which is what scrape intervals are made of."""
+    """A connection that has been answered may stay idle for two minutes, which is what scrape intervals are made of."""
     async with connected(address) as (reader, writer):
         for _ in range(3):
             assert b" 200 " in await answer(reader, writer)
-            asyncio.get_running_loop().skip(60)
+            asyncio.get_running_loop().skip(IDLE_PATIENCE / 2)
             await scrape(address)
+        asyncio.get_running_loop().skip(IDLE_PATIENCE / 2)
+        assert await closed(reader) == b""
 
 
 async def test_a_second_request_must_be_finished_as_well(address):
@@ -221,3 +231,173 @@ async def test_clients_that_read_nothing_hold_up_nobody(caplog):
         assert [
             record.message for record in caplog.records if record.levelno >= logging.ERROR
         ] == []
+
+
+class Large:
+    """An application that answers with many pieces; on /metrics, the kernel takes little of them at a time."""
+
+    def __init__(self, *, piece=300_000, pieces=100):
+        self._readers = Readers()
+        self._pieces = [b"x" * piece] * pieces
+        self.size = piece * pieces
+        self.edition = 0
+        self.connections = []
+        self.ended = asyncio.Semaphore(0)
+
+    async def __call__(self, scope, receive, send):
+        answer = ReadyBytes(self._pieces, self.edition, self._readers, "text/plain", "")
+        if scope["path"] == "/metrics":
+            connection = scope["state"]["connection"]
+            self.connections.append(connection)
+            connection.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDBUF, 4096
+            )
+        await answer(scope, receive, send)
+        self.ended.release()
+
+    @property
+    def all_stuck(self):
+        """Whether nothing more can be sent to anybody."""
+        return all(
+            one.transport.get_write_buffer_size() for one in self.connections if not one.gone
+        )
+
+    @property
+    def buffered(self):
+        """How many bytes are held for clients, beside the pieces themselves."""
+        return sum(one.transport.get_write_buffer_size() for one in self.connections)
+
+
+async def deaf(stack, url, request=REQUEST):
+    """Connect with small buffers, ask, and read nothing; return the socket."""
+    client = socket.socket()
+    stack.callback(client.close)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    host, port = url.removeprefix("http://").split(":")
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, (host, int(port)))
+    await loop.sock_sendall(client, request)
+    return client
+
+
+async def stuck(app, number=1):
+    """Wait until so many clients have asked and the server cannot send more to any."""
+    async with asyncio.timeout(PATIENCE):
+        while len(app.connections) < number or not app.all_stuck:  # noqa: ASYNC110 - no time
+            await asyncio.sleep(0)
+
+
+async def ticks(url, number=3):
+    """Let the server look at its clients so many times at least; every other client is answered meanwhile."""
+    async with httpx.AsyncClient(base_url=url) as client:
+        for _ in range(number):
+            await client.head("/other")
+            await asyncio.sleep(0.1)
+
+
+async def open_connections(server, number):
+    """Wait until the server has so many connections."""
+    async with asyncio.timeout(PATIENCE):
+        while len(server.server_state.connections) != number:  # noqa: ASYNC110 - no time
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "app", [Large(), Large(piece=50_000, pieces=1)], ids=["more to send", "all handed over"]
+)
+async def test_a_client_that_takes_nothing_is_cut_off(app):
+    """30 s without taking a byte are the end, also where the application has finished its part."""
+    async with AsyncExitStack() as stack, served(app) as (server, url):
+        await deaf(stack, url)
+        await stuck(app)
+        await ticks(url)
+        asyncio.get_running_loop().skip(STALL_PATIENCE - 1)
+        await ticks(url)
+        assert app.connections[0] in server.server_state.connections
+        asyncio.get_running_loop().skip(1)
+        await open_connections(server, 0)
+
+
+async def test_a_client_that_takes_a_little_now_and_then_is_cut_off():
+    """60 s for a whole answer are the end, whatever was taken of it."""
+    app = Large()
+    async with AsyncExitStack() as stack, served(app) as (server, url):
+        client = await deaf(stack, url)
+        await stuck(app)
+        for _ in range(5):
+            asyncio.get_running_loop().skip(ANSWER_PATIENCE / 6)
+            assert await asyncio.get_running_loop().sock_recv(client, 20_000)
+            await ticks(url)
+            assert app.connections[0] in server.server_state.connections
+        asyncio.get_running_loop().skip(ANSWER_PATIENCE / 6)
+        await open_connections(server, 0)
+
+
+async def test_a_client_that_takes_all_in_time_may_ask_again():
+    """After a slow answer the connection is as good as before."""
+    app = Large(piece=100_000, pieces=1)
+    async with served(app) as (_, url):
+        address = url.removeprefix("http://").split(":")
+        async with connected(address) as (reader, writer):
+            for _ in range(3):
+                writer.write(REQUEST)
+                asyncio.get_running_loop().skip(ANSWER_PATIENCE / 3)
+                assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(100_000)
+
+
+async def test_many_readers_that_take_nothing_cost_little():
+    """50 clients that never read an answer of 30 MB hold little memory and hold up nobody."""
+    app = Large()
+    async with AsyncExitStack() as stack, served(app) as (server, url):
+        for _ in range(50):
+            await deaf(stack, url)
+        await stuck(app, 50)
+        assert app.buffered < 50 * 200_000
+        async with httpx.AsyncClient(base_url=url) as client, asyncio.timeout(1):
+            assert (await client.get("/other")).content == b"x" * app.size
+        assert len(server.server_state.connections) >= 50
+
+
+async def test_few_editions_are_held_for_slow_clients():
+    """Whoever takes a third old edition at once is cut off, so that memory does not grow with each poll."""
+    app = Large()
+    async with AsyncExitStack() as stack, served(app) as (server, url):
+        for app.edition in range(6):
+            await deaf(stack, url)
+            await deaf(stack, url)
+            await stuck(app, 2 * app.edition + 2)
+            await open_connections(server, min(2 * app.edition + 2, 6))
+        assert {one.gone for one in app.connections[:-6]} == {True}
+        assert {one.gone for one in app.connections[-6:]} == {False}
+
+
+@pytest.mark.parametrize("taken", [0, 1000])
+async def test_a_client_that_hangs_up_is_sent_nothing_more(taken):
+    """Who goes away before or in the middle of 600 pieces leaves no line in the log, and the rest is not sent."""
+    app = Large(piece=1000, pieces=600) if not taken else Large()
+    with surroundings() as lines:
+        async with AsyncExitStack() as stack, served(app) as (server, url):
+            for _ in range(3):
+                client = await deaf(stack, url, REQUEST if taken else OTHER)
+                if taken:
+                    await asyncio.get_running_loop().sock_recv(client, taken)
+                client.close()
+                async with asyncio.timeout(PATIENCE):
+                    await app.ended.acquire()
+            await open_connections(server, 0)
+    assert "level=warning" not in lines()
+    assert "level=error" not in lines()
+
+
+async def test_slow_clients_do_not_hold_up_the_end():
+    """The server ends though clients take nothing, quietly and soon."""
+    app = Large()
+    with surroundings() as lines:
+        async with AsyncExitStack() as stack, asyncio.timeout(4), served(app) as (_, url):
+            for _ in range(5):
+                await deaf(stack, url)
+            await stuck(app, 5)
+    assert "level=warning" not in lines()
+    assert "level=error" not in lines()

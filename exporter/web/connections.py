@@ -1,0 +1,226 @@
+"""The connections of the web server: how long each may take, how many there may be, and who is closed for whom."""
+
+import asyncio
+import resource
+import socket
+import struct
+from typing import Any
+
+import h11
+import structlog
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+REQUEST_PATIENCE = 10.0
+"""Seconds for a client to finish the headers of a request."""
+ANSWER_PATIENCE = 60.0
+"""Seconds for a client to take a whole answer."""
+STALL_PATIENCE = 30.0
+"""Seconds for a client to take anything at all of an answer."""
+IDLE_PATIENCE = 120.0
+"""Seconds without a request between two scrapes."""
+
+_SLICE = 1 << 12  # bytes
+_MOST_BEHIND = (
+    1 << 14
+)  # bytes of other requests that may come before one is answered; h11's limit of a header
+_MOST = 512  # each takes up to 200 kB of buffers
+_FEWEST = 8
+_RESERVED = 32  # descriptors for the API, the listeners, secrets and whatever else is opened
+_PAUSE_OF_WARNINGS = 60.0  # seconds
+
+_log = structlog.get_logger(__name__)
+
+
+def most_connections() -> int:
+    """Return how many connections fit below the limit of file descriptors, leaving enough for all other work."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return _MOST
+    return max(_FEWEST, min(_MOST, limit - max(_RESERVED, limit // 4)))
+
+
+class Connection(H11Protocol):
+    """One client, of whom uvicorn would be patient for ever: each thing that it does has a limit in time.
+
+    It is asking (from its first byte, or from connecting, until the headers of a request are whole), being answered
+    (until the last byte of the answer has left this process) or idle.
+    """
+
+    def __init__(self, connections: "Connections", **options: Any) -> None:
+        """Belong to `connections`; the options are uvicorn's."""
+        super().__init__(**options)
+        self._connections = connections
+        self._connected = False
+        self._unwanted = False
+        self._unsent = 0
+        self._moved = 0.0
+        self.waiting_since = self.loop.time()
+        """When it connected, or when its last answer was taken; by the time of the event loop."""
+        self.app_state = {"connection": self}
+        self._enter(REQUEST_PATIENCE)
+
+    @property
+    def answering(self) -> bool:
+        """Whether its request is complete and the answer has not been taken."""
+        return self._asked or self._unsent_bytes > 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is there any more to take the present answer."""
+        return self.cycle is None or self.cycle.disconnected
+
+    def cut_off(self) -> None:
+        """End the connection at once; what has not been taken is thrown away, by the kernel too."""
+        self._unwanted = True
+        if not self._connected:  # accepted a moment ago, or lost
+            return
+        if self.answering:
+            reset = struct.pack("ii", 1, 0)
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, reset
+            )
+        self.transport.abort()
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the client has taken longer than it may."""
+        if self._patience != ANSWER_PATIENCE:
+            return now - self._since >= self._patience
+        if not self.answering:
+            self._rest()
+            return False
+        self._note_progress(now)
+        return now - self._since >= ANSWER_PATIENCE or now - self._moved >= STALL_PATIENCE
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        super().connection_made(transport)
+        self._connected = True
+        if self._unwanted:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, and hold nothing that holds this, so that no garbage waits to be collected."""
+        self._connected = False
+        self._connections.discard(self)
+        super().connection_lost(exc)
+        self.app_state = {}
+        self.cycle = self.scope = None  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of a request, in slices: else h11 would bear with any header that comes in one packet."""
+        for start in range(0, len(data), _SLICE):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + _SLICE])
+        if self._asked and len(self.conn.trailing_data[0]) > _MOST_BEHIND:
+            self.cut_off()
+        if self._asked:
+            if self._patience != ANSWER_PATIENCE:
+                self._enter(ANSWER_PATIENCE)
+        elif self._patience == IDLE_PATIENCE:
+            self._enter(REQUEST_PATIENCE)
+
+    def on_response_complete(self) -> None:
+        """Go on once the application has finished an answer, which the client may not have taken yet."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # it would begin before the answer has been taken
+        if self._asked:
+            self._enter(ANSWER_PATIENCE)  # the next request came with this one
+        elif not self.answering:
+            self._rest()
+
+    def resume_writing(self) -> None:
+        """Go on with an answer of which the client has taken something."""
+        super().resume_writing()
+        self._moved = self.loop.time()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP; where an answer has begun already, end it."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # else uvicorn would go on with a second answer
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Take no other request; an answer under way may be finished."""
+        if self._asked:
+            self.cycle.keep_alive = False
+        else:
+            self.transport.close()
+
+    @property
+    def _asked(self) -> bool:
+        """Whether the application has a request to answer."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _unsent_bytes(self) -> int:
+        return self.transport.get_write_buffer_size() if self._connected else 0
+
+    def _enter(self, patience: float) -> None:
+        """Begin to wait for the client in another way, for so many seconds."""
+        self._patience = patience
+        self._since = self._moved = self.loop.time()
+
+    def _rest(self) -> None:
+        """Wait for the next request, of which a part may have come."""
+        self.waiting_since = self.loop.time()
+        self._enter(REQUEST_PATIENCE if self.conn.trailing_data[0] else IDLE_PATIENCE)
+
+    def _note_progress(self, now: float) -> None:
+        """Look whether the client has taken a byte since the last look, or has had none to take."""
+        unsent = self._unsent_bytes
+        if unsent != self._unsent or not unsent:
+            self._moved = now
+        self._unsent = unsent
+
+
+class Connections:
+    """All connections of a process's web servers, of which there are never more than `most`.
+
+    Who connects when all places are taken has the place of the one that has been longest without a complete request.
+    One that is being answered keeps its place, and where all are, the newcomer is closed.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        """Begin with none; without a number there may be as many as the limit of descriptors leaves room for."""
+        self._most = most or most_connections()
+        self._open: set[Connection] = set()
+        self._warned: float | None = None
+
+    def admit(self, newcomer: Connection) -> bool:
+        """Give a newcomer a place, and return whether there was one."""
+        if len(self._open) >= self._most and not self.make_room(newcomer.loop.time()):
+            return False
+        self._open.add(newcomer)
+        return True
+
+    def make_room(self, now: float) -> bool:
+        """Close the connection that has been longest without a complete request, and return whether there was one."""
+        if self._warned is None or now - self._warned >= _PAUSE_OF_WARNINGS:
+            self._warned = now
+            _log.warning("too many connections, the longest silent are closed", most=self._most)
+        silent = [connection for connection in self._open if not connection.answering]
+        if not silent:
+            return False
+        longest = min(silent, key=lambda connection: connection.waiting_since)
+        self._open.discard(longest)
+        longest.cut_off()
+        return True
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        self._open.discard(connection)
+
+    def sweep(self, now: float) -> None:
+        """Cut off whoever has taken longer than it may."""
+        for connection in [each for each in self._open if each.is_overdue(now)]:
+            connection.cut_off()
+
+    def cut_off(self) -> None:
+        """Cut off everybody."""
+        for connection in list(self._open):
+            connection.cut_off()
