@@ -17,7 +17,7 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-_ITEMS_A_STEP = 256
+ITEMS_A_STEP = 256
 
 
 async def give_way() -> None:
@@ -42,12 +42,12 @@ async def in_steps(items: Iterable[_T]) -> AsyncIterator[_T]:
 def in_runs(items: Iterable[_T]) -> Iterator[list[_T]]:
     """Yield lists of 256 items, and at last one of those that are left."""
     remaining = iter(items)
-    while run := list(islice(remaining, _ITEMS_A_STEP)):
+    while run := list(islice(remaining, ITEMS_A_STEP)):
         yield run
 
 
 async def let_go(items: list[_T]) -> None:
     """Empty a list. Freeing what a million objects hold takes long if it is done at once."""
     while items:
-        del items[-_ITEMS_A_STEP:]
+        del items[-ITEMS_A_STEP:]
         await give_way()

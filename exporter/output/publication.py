@@ -150,5 +150,5 @@ def _snapshots(view: View) -> list[Snapshot]:
     return [outcome.snapshot for outcome in outcomes if outcome and outcome.snapshot]
 
 
-def _rendered(view: View) -> list[RenderedQuery]:
+def _rendered(view: View) -> list[Rendered]:
     return [rendered for _, rendered in view.shown.values()]

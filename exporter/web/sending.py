@@ -1,12 +1,12 @@
 """Sends finished bytes to clients of any speed, in memory that slow ones cannot make grow."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from exporter.steps import give_way
 from exporter.web.connections import Connection
 
 _CHUNK = 1 << 16  # bytes that are copied for a client at a time
@@ -74,6 +74,6 @@ class ReadyBytes(Response):
             for start in range(0, len(piece), _CHUNK):
                 chunk = piece[start : start + _CHUNK]
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await asyncio.sleep(0)  # whoever has gone is noticed between two turns of the loop
+                await give_way()  # whoever has gone is noticed between two turns of the loop
                 if connection.gone:
                     return
