@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import structlog
 
@@ -217,9 +217,10 @@ class Authenticator:
 
 
 def _proxy_secrets(api: Api) -> dict[str, str]:
-    proxy = urlsplit(api.proxy_url.get_secret_value() if api.proxy_url else "")
-    password = unquote(proxy.password or "")
-    credentials = f"{unquote(proxy.username or '')}:{password}" if password else ""
+    address = api.proxy_url.get_secret_value() if api.proxy_url else ""
+    given, _, _ = address.partition("://")[2].rpartition("@")
+    user, _, password = map(unquote, given.partition(":"))
+    credentials = f"{user}:{password}" if password else ""
     return {
         "proxy credentials": base64.b64encode(credentials.encode()).decode(),
         "proxy password": password,

@@ -65,33 +65,25 @@ class FlashbackClient:
         self._permits = asyncio.Semaphore(api.max_concurrent_requests)
         self._not_before = 0.0
         self._asked_to_wait = (Reason.RATE_LIMITED, "")
-        try:
-            self._auth = Authenticator(api, clock, self._sign_in)
-            self._http = httpx.AsyncClient(
-                base_url=api.base_url,
-                transport=transport,
-                verify=_ssl_context(api.tls_config),
-                proxy=api.proxy_url.get_secret_value() if api.proxy_url else None,
-                follow_redirects=False,
-                event_hooks={"response": [_forget_redirect]},
-                cookies=CookieJar(
-                    DefaultCookiePolicy(allowed_domains=())
-                ),  # none: they would pile up
-                trust_env=False,  # neither a proxy nor credentials that the configuration does not name
-                headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "gzip",
-                    "User-Agent": f"flashback-exporter/{__version__}",
-                },
-            )
-            self._destination = self._http.base_url.host + (
-                " through the proxy" if api.proxy_url else ""
-            )
-            self._http.build_request("GET", DAILY)
-        except (httpx.InvalidURL, ValueError):
-            raise ConfigError(
-                [Problem("api", "base_url or proxy_url is not a usable address")]
-            ) from None
+        base_url = _url("api.base_url", api.base_url)
+        proxy = _url("api.proxy_url", api.proxy_url.get_secret_value()) if api.proxy_url else None
+        self._destination = base_url.host + (" through the proxy" if proxy else "")
+        self._auth = Authenticator(api, clock, self._sign_in)
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport,
+            verify=_ssl_context(api.tls_config),
+            proxy=proxy,
+            follow_redirects=False,
+            event_hooks={"response": [_forget_redirect]},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: they would pile up
+            trust_env=False,  # neither a proxy nor credentials that the configuration does not name
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": f"flashback-exporter/{__version__}",
+            },
+        )
 
     @property
     def token_expires_at(self) -> float:
@@ -345,6 +337,18 @@ def _broken_connection(error: Exception, host: str) -> PollError:
     return PollError(
         Reason.NETWORK, f"the connection to {host} broke: {type(error).__name__}", retryable=True
     )
+
+
+def _url(key: str, address: str) -> httpx.URL:
+    """Return an address of the configuration; ConfigError where its host has no form that DNS knows."""
+    try:
+        url = httpx.URL(address)
+        _ = url.host  # read for its errors: httpx decodes it here
+    except (httpx.InvalidURL, ValueError):  # the cause would show a proxy's password
+        raise ConfigError(
+            [Problem(key, "expected the name of a host that DNS can look up")]
+        ) from None
+    return url
 
 
 def _ssl_context(tls: TlsConfig) -> ssl.SSLContext:

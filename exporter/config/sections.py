@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from exporter.config.addresses import MAX_LENGTH, usable_address, usable_proxy
 from exporter.config.types import (
     Duration,
     File,
@@ -16,8 +17,6 @@ from exporter.config.types import (
     distinct,
     one_of,
     seconds_or,
-    usable_address,
-    usable_proxy,
 )
 from exporter.metrics import DIMENSIONS, METRICS
 
@@ -71,14 +70,18 @@ class Api(Settings):
     """Where the API is and how to reach and sign in to it."""
 
     allow_plain_http: bool = False
-    base_url: Annotated[str, AfterValidator(usable_address)] = "https://backend.flashback.tech"
+    base_url: Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(usable_address)] = (
+        "https://backend.flashback.tech"
+    )
     authorization: Authorization | None = None
     login: Login | None = None
     refresh_token_file: File | None = None
     timeout: Annotated[Duration, Field(gt=0)] = 30.0
     max_response_size: Size = 1 << 30
     max_concurrent_requests: Annotated[Whole, Field(ge=1, le=100)] = 2
-    proxy_url: Annotated[SecretStr, AfterValidator(usable_proxy)] | None = None
+    proxy_url: (
+        Annotated[SecretStr, Field(max_length=MAX_LENGTH), AfterValidator(usable_proxy)] | None
+    ) = None
     tls_config: TlsConfig = TlsConfig()
 
     @classmethod

@@ -1,11 +1,9 @@
 """What the configuration is made of: durations, sizes, paths and addresses, and the base of its sections."""
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, LiteralString, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +12,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -101,53 +98,12 @@ def _without_comma(value: str) -> str:
     return value
 
 
-def usable_address(value: str, info: ValidationInfo) -> str:
-    """Return the API's address; the token would be sent there."""
-    try:
-        url = urlsplit(value)
-        host, port = url.hostname, url.port
-    except ValueError:
-        host = port = None
-    if (
-        not host
-        or ".." in host
-        or port == 0
-        or url.scheme not in ("https", "http")
-        or not value.isprintable()
-        or " " in value
-    ):
-        raise ValueError("expected https://host[:port][/path]")
-    if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ValueError("expected no user, password, query or fragment in it")
-    if url.scheme == "http" and not info.data.get("allow_plain_http") and not _is_loopback(host):
-        raise ValueError(
-            "expected https: http shows the token to everybody on the way (allow_plain_http permits it)"
-        )
-    return value
-
-
-def usable_proxy(value: SecretStr) -> SecretStr:
-    """Return the address of a proxy, which may hold a password."""
-    if not re.fullmatch(r"https?://[^\s/]+/?", value.get_secret_value()):
-        raise ValueError("expected http://[user:password@]host[:port]")
-    return value
-
-
 def seconds_or(value: Any, default: float) -> float:
     """Return a duration, or the default where it is missing or wrong, which is reported elsewhere."""
     try:
         return default if value is None else parse_duration(value)
     except ValueError:
         return default
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]

@@ -253,13 +253,6 @@ async def test_a_host_name_that_does_not_exist_is_a_network_failure(clock):
     assert "Name or service not known" in str(error)
 
 
-async def test_a_host_name_that_cannot_exist_is_a_network_failure(clock):
-    """A name that DNS cannot even ask for, with a label too long, fails as network and not as a fault inside."""
-    async with connected(None, clock, base_url=f"https://{'a' * 64}.invalid") as client:
-        outcome = await poll(client, clock, seconds=0.5)
-    assert outcome.reason is Reason.NETWORK
-
-
 # --- TLS
 
 
@@ -721,19 +714,44 @@ async def test_cookies_are_not_kept(clock):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("proxy_url", "http://[::1"),
-        ("proxy_url", "http://user:canary@[x]:1"),
-        ("proxy_url", "http://host:notaport"),
-        ("base_url", "https://[::1]x"),
         ("base_url", "https://xn--"),
         ("base_url", "https://\u2603.net"),
-        ("tls_config", {"ca_file": "a\0b"}),
+        ("base_url", "https://b\xfccher..example"),
+        ("proxy_url", "http://user:canary@xn--"),
+        ("proxy_url", "http://user:canary@\u2603.net:3128"),
     ],
 )
-def test_an_address_or_file_that_cannot_be_used_is_an_error_of_the_configuration(clock, key, value):
-    """What only shows when a client is made is reported as the configuration's fault, without the value."""
+def test_a_host_that_has_no_form_for_dns_is_named(clock, key, value):
+    """A host in another script whose form for DNS cannot be made is the fault of the address that names it."""
+    api = Api(authorization={"credentials": "x"}, **{key: value})
     with pytest.raises(ConfigError) as caught:
-        FlashbackClient(
-            Api(authorization={"credentials": "x"}, **{key: value}), clock, lambda *_: None
-        )
-    assert "canary" not in str(caught.value)
+        FlashbackClient(api, clock, lambda *_: None)
+    (problem,) = caught.value.problems
+    assert problem.where == f"api.{key}"
+    assert "canary" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a", "a_b.c-", "A.example.", "xn--bcher-kva.example", "b\xfccher.example", "1.2.3.4", "[::1]",
+     "[fe80::1%eth0]", "[::ffff:1.2.3.4]", "a" * 63 + ".a"],
+)  # fmt: skip
+@pytest.mark.parametrize("rest", ["", ":1", ":080", "/", ":65535/v1/\xfc", "//a%20b/..", "/%zz"])
+async def test_an_address_that_the_configuration_takes_can_be_asked(clock, host, rest):
+    """What the configuration takes for an address, HTTP takes too."""
+
+    async def nothing():
+        yield b""
+
+    api = Api(base_url=f"https://{host}{rest}", authorization={"credentials": "x"})
+    transport = httpx.MockTransport(lambda request: httpx.Response(400, content=nothing()))
+    client = FlashbackClient(api, clock, lambda *_: None, transport)
+    assert (await failure(client, clock)).reason is Reason.BAD_REQUEST
+    await client.aclose()
+
+
+def test_a_tls_file_that_is_no_path_is_an_error_of_the_configuration(clock):
+    """A name that no file can have is reported as the configuration's fault."""
+    api = Api(authorization={"credentials": "x"}, tls_config={"ca_file": "a\0b"})
+    with pytest.raises(ConfigError, match=r"^api\.tls_config"):
+        FlashbackClient(api, clock, lambda *_: None)
