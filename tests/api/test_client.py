@@ -7,10 +7,16 @@ import socket
 import ssl
 import zlib
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import httpx
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from servers import (
     BASE_URL,
     OK,
@@ -290,6 +296,58 @@ def tls(tmp_path):
 
 async def test_a_certificate_of_a_trusted_authority_is_good(clock, tls):
     """With ca_file, a server with a certificate of that authority is talked to."""
+    async with (
+        raw_server(GOOD, tls=tls.server()) as server,
+        connected(None, clock, base_url=server.url, tls_config=tls.trusting) as client,
+    ):
+        assert await fetch(client, clock) == statistics()
+
+
+def sloppy_authority(folder):
+    """Return a server's context whose authority leaves out formalities of RFC 5280, as many private ones do."""
+
+    def certificate(subject, key, extension):
+        now = datetime.now(UTC)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
+        return (
+            x509.CertificateBuilder(authority, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(extension, critical=False)
+            .sign(authority_key, hashes.SHA256())
+        )
+
+    authority = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")])
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    basic = x509.BasicConstraints(ca=True, path_length=None)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    files = {
+        "ca.pem": certificate("authority", authority_key, basic).public_bytes(Encoding.PEM),
+        "server.pem": certificate("server", key, names).public_bytes(Encoding.PEM),
+        "key.pem": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "key.pem")
+    return context
+
+
+async def test_a_private_authority_may_leave_out_formalities(clock, tmp_path):
+    """An authority whose basicConstraints is not critical is trusted where ca_file names it, as by Prometheus."""
+    async with (
+        raw_server(GOOD, tls=sloppy_authority(tmp_path)) as server,
+        connected(
+            None, clock, base_url=server.url, tls_config={"ca_file": tmp_path / "ca.pem"}
+        ) as client,
+    ):
+        assert await fetch(client, clock) == statistics()
+
+
+async def test_an_intermediate_authority_may_be_trusted_without_its_root(clock, tls):
+    """Where ca_file names an intermediate authority alone, its servers are trusted, as by Prometheus."""
+    tls.ca = tls.ca.create_child_ca()
+    tls.ca.cert_pem.write_to_path(tls.folder / "ca.pem")
     async with (
         raw_server(GOOD, tls=tls.server()) as server,
         connected(None, clock, base_url=server.url, tls_config=tls.trusting) as client,
