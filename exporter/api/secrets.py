@@ -1,8 +1,11 @@
 """Reads secret files when a secret is needed, and keeps the refresh token that the API hands out."""
 
+import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -43,19 +46,154 @@ def secret(value: SecretStr | None, path: Path | None, what: str) -> str:
 
 
 def write_secret(path: Path, value: str) -> None:
-    """Replace a file's content at once, readable by its owner alone. Raises OSError and leaves the old file then."""
+    """Save a secret in a file, or in the file that a link leads to. Raises OSError where neither way works.
+
+    The file is replaced by a rename, and is then readable by its owner alone. Where that does not work (a single file
+    mounted into a container, a folder that is read-only) or would leave the spent secret under another name of the
+    file or take the file from its owner, it is written in place and keeps its mode.
+    """
+    target = _target(path)
+    content = value.encode() + b"\n"
+    ways: list[Callable[[Path, bytes], None]] = [_replace, _overwrite]
+    if _belongs_to_others(target):
+        ways.reverse()
+    try:
+        ways[0](target, content)
+    except OSError:
+        try:
+            ways[1](target, content)
+        except OSError as error:
+            raise OSError(error.errno, saving_fault(path) or error.strerror) from error
+
+
+def saving_fault(path: Path) -> str:
+    """Return why a secret could be saved in a file neither by a rename in its folder nor in place; else nothing.
+
+    Looks without changing the file: for a moment there is an empty file beside it.
+    """
+    try:
+        target = _target(path)
+    except OSError as error:
+        return str(error.strerror)
+    in_place = _overwriting_fault(target)
+    rename = _renaming_fault(target)
+    if in_place == os.strerror(errno.EPERM):  # somebody made it immutable, for a rename too
+        rename = rename or in_place
+    if not rename or not in_place:
+        return ""
+    if rename == in_place or not os.path.exists(target):  # noqa: PTH110 - Path.exists may raise
+        return rename
+    return f"neither by a rename in its folder ({rename}) nor in place ({in_place})"
+
+
+def _target(path: Path) -> Path:
+    """Return the regular file, existing or not, that a path leads to."""
+    try:
+        target = Path(os.path.realpath(path))
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return target
+    except ValueError:
+        raise OSError(errno.EINVAL, "not a path") from None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "no regular file")
+    return target
+
+
+def _belongs_to_others(target: Path) -> bool:
+    """Whether a file has other names too or another owner, both of which a rename would leave behind."""
+    with suppress(FileNotFoundError):
+        now = target.stat()
+        return now.st_nlink > 1 or now.st_uid != os.geteuid()
+    return False
+
+
+def _replace(target: Path, content: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(
-        prefix=f".{path.name}.", dir=path.parent
+        prefix=f".{target.name[:100]}.", dir=target.parent
     )  # mode 0600 from birth
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(value + "\n")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    with suppress(OSError):  # the secret is there; this only makes it survive a power cut
+        _sync(target.parent)
+
+
+def _overwrite(target: Path, content: bytes) -> None:
+    """Write over a file so that it holds one whole secret at every step, for what surrounds it is white space."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        size = os.fstat(descriptor).st_size
+        room = b"\n" * (len(content) - size)
+        _write_all(descriptor, room, size)  # a full disk shows here, before the old secret is gone
+        _write_all(descriptor, content.ljust(size, b"\n"), 0)
+        os.fsync(descriptor)
+        os.ftruncate(descriptor, len(content))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes, offset: int) -> None:
+    if os.pwrite(descriptor, content, offset) < len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _renaming_fault(target: Path) -> str:
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        os.close(descriptor)
+        Path(temporary).unlink()
+    except OSError as error:
+        return str(error.strerror)
+    if not target.exists():
+        return ""
+    if _is_mounted(target):
+        return os.strerror(errno.EBUSY)
+    return os.strerror(errno.EPERM) if _is_protected(target) else ""
+
+
+def _overwriting_fault(target: Path) -> str:
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+def _is_mounted(target: Path) -> bool:
+    """Whether a file is a mount of its own, as a single file is in a container: nothing can be renamed onto it."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_bytes()
+    except OSError:
+        return False
+    points = (line.split(b" ")[4] for line in mounts.splitlines())
+    return os.fsencode(target) in {
+        point.decode("unicode_escape").encode("latin-1") for point in points
+    }
+
+
+def _is_protected(target: Path) -> bool:
+    """Whether a file belongs to somebody else in a folder such as /tmp, where only owners replace their files."""
+    file, folder = target.stat(), target.parent.stat()
+    owned = os.geteuid() in (0, file.st_uid, folder.st_uid)
+    return bool(folder.st_mode & stat.S_ISVTX) and not owned
 
 
 def _checked(content: bytes, source: str) -> str:

@@ -1,12 +1,18 @@
 """Secret files: read when a secret is needed, written when the API hands out a new refresh token."""
 
 import os
+import resource
+import shutil
 import stat
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from exporter.api.secrets import read_secret, secret, write_secret
+from exporter.api.secrets import read_secret, saving_fault, secret, write_secret
 from exporter.errors import PollError, Reason
 
 CANARY = "canary-7f3a"  # stands for a secret: no message may ever show it
@@ -205,3 +211,236 @@ def test_a_missing_folder_is_an_error_of_the_system(tmp_path):
     """Where there is no such folder, the caller learns it."""
     with pytest.raises(FileNotFoundError):
         write_secret(tmp_path / "missing" / "secret", "new")
+
+
+# --- where a file cannot simply be replaced
+
+
+@contextmanager
+def mounted(source, path, *options):
+    """Mount a single file, as containers do."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root may mount")
+    for arguments in (["--bind", source, path], ["-o", f"remount,bind,{','.join(options)}", path]):
+        if subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode:
+            pytest.skip("this system does not let root mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+@contextmanager
+def somebody():
+    """Do without root's rights meanwhile."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.fixture
+def folder():
+    """Return a folder that belongs to `somebody`, where everybody can reach it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(folder, 65_534, 65_534)
+        yield folder
+        folder.chmod(0o755)
+
+
+def test_a_single_file_that_is_mounted_is_written_in_place(path, tmp_path):
+    """Nothing can be renamed onto a file that is mounted by itself: it is written over and keeps its mode."""
+    outside = tmp_path / "outside"
+    outside.write_text("a much longer old token\n")
+    outside.chmod(0o640)
+    path.touch()
+    with mounted(outside, path, "rw"):
+        assert saving_fault(path) == ""
+        write_secret(path, "new")
+        assert read_secret(path, "the file") == "new"
+        write_secret(path, "one that is longer again")
+    assert outside.read_text() == "one that is longer again\n"
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o640
+    assert sorted(tmp_path.iterdir()) == [outside, path]
+
+
+def test_a_single_file_that_is_mounted_read_only_cannot_be_saved(path, tmp_path):
+    """Where neither way works, both reasons are told, before and after trying, and nothing changes."""
+    outside = tmp_path / "outside"
+    outside.write_text("old\n")
+    path.touch()
+    why = "neither by a rename in its folder (Device or resource busy) nor in place (Read-only file system)"
+    with mounted(outside, path, "ro"):
+        assert saving_fault(path) == why
+        with pytest.raises(OSError, match="Read-only") as caught:
+            write_secret(path, "new")
+    assert caught.value.strerror == why
+    assert outside.read_text() == "old\n"
+    assert sorted(tmp_path.iterdir()) == [outside, path]
+
+
+def test_a_folder_that_is_mounted_read_only_cannot_be_saved_in(tmp_path):
+    """A folder of secrets as Kubernetes mounts it says that it is read-only."""
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    inside.mkdir()
+    (outside / "token").write_text("old\n")
+    with mounted(outside, inside, "ro"):
+        assert saving_fault(inside / "token") == "Read-only file system"
+        assert saving_fault(inside / "not yet there") == "Read-only file system"
+
+
+def test_a_folder_that_cannot_be_written_to_needs_no_rename(folder):
+    """A file that may be written, in a folder that may not, is written in place."""
+    path = folder / "token"
+    with somebody():
+        path.write_text("old token\n")
+        path.chmod(0o640)
+        folder.chmod(0o555)
+        assert saving_fault(path) == ""
+        write_secret(path, "new")
+    assert path.read_text() == "new\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_file_that_cannot_be_written_to_needs_no_writing_in_place(folder):
+    """A file that may not be written, in a folder that may, is replaced."""
+    path = folder / "token"
+    with somebody():
+        path.write_text("old\n")
+        path.chmod(0o400)
+        assert saving_fault(path) == ""
+        write_secret(path, "new")
+        assert path.read_text() == "new\n"
+
+
+def test_a_file_and_folder_that_cannot_be_written_to_are_a_fault(folder):
+    """Where nothing may be written the fault says so, and for a file that is not there yet too."""
+    path = folder / "token"
+    with somebody():
+        path.write_text("old\n")
+        path.chmod(0o400)
+        folder.chmod(0o555)
+        assert saving_fault(path) == "Permission denied"
+        assert saving_fault(folder / "not yet there") == "Permission denied"
+        with pytest.raises(PermissionError):
+            write_secret(path, "new")
+        assert path.read_text() == "old\n"
+
+
+def test_a_file_of_somebody_else_in_a_shared_folder_is_a_fault(folder):
+    """In a folder such as /tmp nobody replaces another's file."""
+    path = folder / "token"
+    path.write_text("old\n")
+    if path.stat().st_uid != 0:
+        pytest.skip("only root owns files that somebody else cannot write to")
+    os.chown(folder, 0, 0)
+    folder.chmod(0o1777)
+    with somebody():
+        why = saving_fault(path)
+    assert why == (
+        "neither by a rename in its folder (Operation not permitted) nor in place (Permission denied)"
+    )
+
+
+def test_looking_for_a_fault_changes_nothing(path):
+    """The file keeps its content and its time, and nothing stands beside it."""
+    path.write_text("old\n")
+    os.utime(path, (1, 1))
+    assert saving_fault(path) == ""
+    assert saving_fault(path.parent / "not yet there") == ""
+    assert (path.read_text(), path.stat().st_mtime) == ("old\n", 1)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_no_file_is_a_fault(tmp_path):
+    """A folder, a missing folder, a device and a name too long are told before anything is spent."""
+    assert saving_fault(tmp_path) == "Is a directory"
+    assert saving_fault(tmp_path / "missing" / "token") == "No such file or directory"
+    assert saving_fault(Path("/dev/null")) == "no regular file"
+    assert saving_fault(tmp_path / ("x" * 300)) == "File name too long"
+
+
+def test_a_device_is_never_replaced(path):
+    """Where the name leads to something else than a file, that stays what it is."""
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="no regular file"):
+        write_secret(path, "new")
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["to a file", "to nothing yet"])
+def test_a_link_is_followed(path, tmp_path, exists):
+    """A link stays a link: what it leads to is replaced, in the folder where that is."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if exists:
+        (elsewhere / "token").write_text("old\n")
+    path.symlink_to("elsewhere/token")
+    assert saving_fault(path) == ""
+    write_secret(path, "new")
+    assert path.is_symlink()
+    assert [file.name for file in elsewhere.iterdir()] == ["token"]
+    assert (elsewhere / "token").read_text() == "new\n"
+
+
+def test_all_names_of_a_file_get_the_new_secret(path, tmp_path):
+    """A file with several names is written in place, so that none of them keeps the spent secret."""
+    path.write_text("old\n")
+    (tmp_path / "other").hardlink_to(path)
+    write_secret(path, "new")
+    assert (tmp_path / "other").read_text() == "new\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_a_file_stays_with_its_owner(path):
+    """A file that belongs to another user is written in place: he must still be able to read it."""
+    path.write_text("old\n")
+    path.chmod(0o600)
+    os.chown(path, 12_345, 12_345)
+    write_secret(path, "new")
+    assert (path.read_text(), path.stat().st_uid) == ("new\n", 12_345)
+
+
+@pytest.mark.parametrize("new", ["short", "exactly 16 signs", "longer than the old one was"])
+def test_a_file_that_is_written_in_place_holds_one_secret_at_every_step(
+    path, tmp_path, monkeypatch, new
+):
+    """Whoever reads between two steps, or after a crash there, finds the old secret or the new one, whole."""
+    path.write_text("an old token\n\n\n\n")
+    (tmp_path / "other").hardlink_to(path)
+    found = []
+
+    def watched(step):
+        def wrapped(*arguments):
+            result = step(*arguments)
+            found.append(read_secret(path, "the file"))
+            return result
+
+        return wrapped
+
+    for name in ("pwrite", "ftruncate", "fsync"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    write_secret(path, new)
+    assert set(found) == {"an old token", new}
+    assert path.read_text() == f"{new}\n"
+
+
+def test_a_full_disk_leaves_the_old_secret(path):
+    """Where there is no room for a longer secret, the old one is still there."""
+    path.write_text("old\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_secret(path, "a longer one")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text().strip() == "old"
+    assert list(path.parent.iterdir()) == [path]
