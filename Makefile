@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format dashboards bench lock clean
+.PHONY: help demo test lint format dashboards history bench lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ format: .venv/installed ## bring the code into shape
 
 dashboards: .venv/installed ## write Grafana's dashboards anew from their code
 	$(BIN)/python -m grafana
+
+history: .venv/installed ## make a month of made-up history for a Prometheus, to look at dashboards; FOLDER=…
+	PYTHONPATH=tests/support $(BIN)/python -m history $(FOLDER)
 
 bench: .venv/installed ## measure speed and memory against the bars; minutes, nginx for all of it
 	$(BIN)/python -m bench

@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import dashboards
-import history
 import programs
 import pytest
 from dashboards import interpolated, panels, seconds, targets, variables
 from expressions import drops, matchers, metrics, selectors, walk
+from history.past import SMALL, SmallerCompany
 from names import COUNTERS, reading
 
 from exporter.metrics import DAY_START, METRICS
@@ -46,7 +47,8 @@ def prometheus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prometheus")
     command = (
         sys.executable,
-        history.__file__,
+        "-m",
+        "history",
         folder / "data",
         "--small",
         "--end",
@@ -54,7 +56,8 @@ def prometheus(tmp_path_factory):
         "--seed",
         str(SEED),
     )
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=150)
+    support = Path(programs.__file__).parent
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=150, cwd=support)
     with programs.prometheus(folder, "{}", "--storage.tsdb.retention.time=100y") as running:
         yield running
 
@@ -542,7 +545,7 @@ def test_the_history_is_what_prometheus_would_have_scraped(prometheus):
 
     assert now("count_over_time(present_over_time(up[5m])[30d:1m])") == 30 * 24 * 60
     polled = now('flashback_exporter_last_success_timestamp_seconds{query="default"}')
-    records = [*history.SmallerCompany(history.SMALL, SEED).records(END // 86_400, polled)]
+    records = [*SmallerCompany(SMALL, SEED).records(END // 86_400, polled)]
     for metric, field in (("api_calls", "apiCalls"), ("policy_violations", "policyViolations")):
         shown = now(f'sum(flashback_ai_daily_{metric}{{query="default", day="today"}})')
         assert shown == sum(record[field] for record in records) > 0

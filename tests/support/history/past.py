@@ -1,28 +1,9 @@
-"""A month of made-up history in a Prometheus, as if it had scraped the exporter all the time.
+"""The exporter as it was for a month: what it polled, how it failed, and what each scrape would have brought."""
 
-The exporter's own code turns the simulator's company into series, poll by poll; a Prometheus takes them by remote
-write. That is six times as fast as blocks made of OpenMetrics text, and it knows staleness markers.
-
-To look at dashboards, `.venv/bin/python tests/support/history.py FOLDER` makes a data directory
-and says how to serve it.
-"""
-
-import argparse
-import json
-import shutil
-import struct
-import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
-from typing import Any
-from urllib.parse import urlencode
 
-import names
-import programs
 from material import at_once
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.samples import Sample
@@ -31,7 +12,6 @@ from exporter.api.auth import LOGIN, REFRESH
 from exporter.api.client import DAILY
 from exporter.clock import SECONDS_A_DAY, midnight, utc_day
 from exporter.config.sections import Query
-from exporter.config.types import parse_duration
 from exporter.demo.company import Company
 from exporter.demo.run import demo_config
 from exporter.demo.simulator import TOKEN_LIFETIME
@@ -41,6 +21,7 @@ from exporter.output.telemetry import ApiTelemetry, ExporterCollector
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import Record, Rejection, parse_record
 from exporter.statistics.state import Outcome, QueryState
+from history.remote_write import Labels, Series, Writer
 
 TARGET = {"job": "flashback-exporter", "instance": "127.0.0.1:9877"}
 DAYS = 31
@@ -49,21 +30,7 @@ MAX_DATA_AGE = 3600
 IN_DETAIL = 2 * SECONDS_A_DAY
 RECENT = 7 * 3600  # seconds in which it scraped every minute
 SCRAPE_INTERVAL = 240  # less than the five minutes that Prometheus looks back
-FLAGS = (  # nothing is compacted while the history comes in, and all of it stays, however old
-    "--web.enable-remote-write-receiver",
-    "--web.enable-admin-api",
-    "--storage.tsdb.min-block-duration=70d",
-    "--storage.tsdb.max-block-duration=70d",
-    "--storage.tsdb.retention.time=100y",
-)
-
-_STALE = struct.pack("<Q", 0x7FF0000000000002)  # Prometheus's mark for a series that has ended
-_STEPS_A_QUERY = 10_000  # Prometheus refuses more than 11,000
 _SAMPLES_A_REQUEST = 400_000
-_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-
-Labels = tuple[tuple[str, str], ...]
-"""A series: its labels, the name among them, sorted."""
 
 
 @dataclass(frozen=True)
@@ -138,126 +105,6 @@ class _Clock:
 
     def monotonic(self) -> float:
         return self.now
-
-
-class Series:
-    """One series on its way to Prometheus: what waits to be sent, and since which moment it has its present value."""
-
-    __slots__ = ("head", "seen", "since", "value", "waiting")
-
-    def __init__(self, labels: Labels) -> None:
-        self.head = b"".join(
-            _field(10, _field(10, name.encode()) + _field(18, value.encode()))
-            for name, value in labels
-        )
-        self.waiting = bytearray()
-        self.value: float | None = None
-        self.since = 0
-        self.seen = 0
-
-
-class Writer:
-    """Sends series to a Prometheus by remote write. Moments come in order; a value costs little until it changes."""
-
-    def __init__(self, url: str, moments: Sequence[float] = ()) -> None:
-        self._url = url
-        self._all: dict[Labels, Series] = {}
-        self._moments = [_moment(timestamp) for timestamp in moments]
-        self._sent_until = 0
-        self.samples = 0
-
-    @property
-    def series(self) -> int:
-        """How many series there have been."""
-        return len(self._all)
-
-    def of(self, labels: Labels) -> Series:
-        """Return the series with these labels."""
-        if labels not in self._all:
-            self._all[labels] = Series(labels)
-        return self._all[labels]
-
-    def begin(self, timestamp: float) -> None:
-        """Begin the next moment; every series that is not set or ended keeps its value."""
-        self._moments.append(_moment(timestamp))
-
-    def set(self, series: Series, value: float) -> None:
-        """Give a series a value from this moment on."""
-        self._settle(series)
-        series.value = value
-
-    def end(self, series: Series) -> None:
-        """End a series at this moment, with the mark that Prometheus itself would leave."""
-        if series.value is not None:
-            self._settle(series)
-            series.value = None
-            series.waiting += b"\x12\x10\x09" + _STALE + self._moments[-1]
-
-    def put(self, series: Series, spans: Sequence[tuple[int, int, float]]) -> None:
-        """Give a series values from one moment to before another one, by their numbers, with ends between them."""
-        for number, (start, end, value) in enumerate(spans):
-            series.value, series.since = value, start
-            self._settle(series, now=end)
-            followed = number + 1 < len(spans) and spans[number + 1][0] == end
-            if end < len(self._moments) and not followed:
-                series.waiting += b"\x12\x10\x09" + _STALE + self._moments[end]
-        series.value = None
-
-    def _settle(self, series: Series, *, now: int | None = None) -> None:
-        """Note the samples that a series has had with its present value, up to the moment before this one."""
-        end = len(self._moments) - 1 if now is None else now
-        if series.value is not None and end > series.since:
-            start = b"\x12\x10\x09" + struct.pack("<d", series.value)
-            series.waiting += start + start.join(self._moments[series.since : end])
-            self.samples += end - series.since
-        series.since = end
-
-    def flush(self, at_least: int = 0) -> None:
-        """Send what there is, if that is about so many samples."""
-        now = len(self._moments)
-        if (now - self._sent_until) * len(self._all) < at_least:
-            return
-        self._sent_until = now
-        body = []
-        for series in self._all.values():
-            self._settle(series, now=now)
-            if series.waiting:
-                body.append(_field(10, series.head + series.waiting))
-                series.waiting = bytearray()
-        headers = {
-            "Content-Encoding": "snappy",
-            "Content-Type": "application/x-protobuf",
-            "X-Prometheus-Remote-Write-Version": "0.1.0",
-        }
-        request = urllib.request.Request(
-            f"{self._url}/api/v1/write", _uncompressed(b"".join(body)), headers
-        )
-        with _open(request, timeout=60):
-            pass
-
-
-def _moment(timestamp: float) -> bytes:
-    return b"\x10" + _varint(round(timestamp * 1000))
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes(out) + bytes([number])
-
-
-def _field(tag: int, content: bytes) -> bytes:
-    return bytes([tag]) + _varint(len(content)) + content
-
-
-def _uncompressed(content: bytes) -> bytes:
-    """Return snappy's block format, in literals alone."""
-    pieces = [content[start : start + 65_536] for start in range(0, len(content), 65_536)]
-    return _varint(len(content)) + b"".join(
-        b"\xf4" + struct.pack("<H", len(piece) - 1) + piece for piece in pieces
-    )
 
 
 class _Past:
@@ -514,145 +361,3 @@ def scrapes(writer: Writer, end: int, size: Size, seed: int) -> None:
         past.scrape(now)
         writer.flush(_SAMPLES_A_REQUEST)
     writer.flush()
-
-
-def recordings(url: str, rules: Sequence[Mapping[str, Any]], end: int, size: Size) -> int:
-    """Evaluate all rules over the history, in their order, and write what Prometheus would have; return the samples.
-
-    A rule that refers to itself finds nothing of its own.
-    """
-    times = moments(end, DAYS - 1)
-    numbers = {at: number for number, at in enumerate(times)}
-    recent = numbers[end - RECENT]
-    written = 0
-    for rule in rules:
-        spans: dict[Labels, list[tuple[int, int, float]]] = {}
-        for first, after, step in ((0, recent, size.rules_every), (recent, len(times), 1)):
-            start, stop = times[first], times[after - 1]
-            for series in _range(url, rule["expr"], start, stop, step * (times[first + 1] - start)):
-                found = spans.setdefault(_recorded(rule, series["metric"]), [])
-                for at, value in series["values"]:
-                    number = numbers[int(at)]
-                    until, same = min(number + step, after), float(value)
-                    if found and found[-1][1:] == (number, same):
-                        number = found.pop()[0]
-                    found.append((number, until, same))
-        if "alert" in rule:
-            spans = dict(
-                _alerts(
-                    spans,
-                    times,
-                    parse_duration(rule.get("for", "0s")),
-                    parse_duration(rule.get("keep_firing_for", "0s")),
-                )
-            )
-        writer = Writer(url, times)
-        for labels, found in spans.items():
-            writer.put(writer.of(labels), found)
-        writer.flush()
-        written += writer.samples
-    return written
-
-
-def _recorded(rule: Mapping[str, Any], metric: Mapping[str, str]) -> Labels:
-    """Return the labels of what a rule makes of a series."""
-    labels = {name: value for name, value in metric.items() if name != "__name__"}
-    more = {name: _filled(text, labels) for name, text in rule.get("labels", {}).items()}
-    name = {"alertname": rule["alert"]} if "alert" in rule else {"__name__": rule["record"]}
-    return tuple(sorted({**labels, **more, **name}.items()))
-
-
-def _alerts(
-    spans: Mapping[Labels, Sequence[tuple[int, int, float]]],
-    times: Sequence[int],
-    hold: float,
-    keep: float,
-) -> Iterator[tuple[Labels, list[tuple[int, int, float]]]]:
-    """Yield ALERTS, pending and firing, and ALERTS_FOR_STATE for the series that an alert's expression gave."""
-    for labels, found in spans.items():
-        active: list[list[int]] = []
-        for start, end, _ in found:
-            if active and (
-                start == active[-1][1] or times[start] - times[active[-1][1] - 1] < keep
-            ):
-                active[-1][1] = end
-            else:
-                active.append([start, end])
-        pending, firing, since = [], [], []
-        for start, end in active:
-            fires = next(
-                (number for number in range(start, end) if times[number] - times[start] >= hold),
-                end,
-            )
-            pending.append((start, fires, 1.0))
-            firing.append((fires, end, 1.0))
-            since.append((start, end, float(times[start])))
-        for more, shown in (
-            ({"__name__": "ALERTS", "alertstate": "pending"}, pending),
-            ({"__name__": "ALERTS", "alertstate": "firing"}, firing),
-            ({"__name__": "ALERTS_FOR_STATE"}, since),
-        ):
-            whole = [span for span in shown if span[0] < span[1]]
-            if whole:
-                yield tuple(sorted({**dict(labels), **more}.items())), whole
-
-
-def _range(url: str, expression: str, start: int, end: int, step: int) -> Iterator[dict[str, Any]]:
-    while start <= end:
-        stop = min(end, start + (_STEPS_A_QUERY - 1) * step)
-        content = urlencode({"query": expression, "start": start, "end": stop, "step": step})
-        with _open(f"{url}/api/v1/query_range", content.encode(), timeout=120) as response:
-            yield from json.load(response)["data"]["result"]
-        start = stop + step
-
-
-def _filled(text: str, labels: Mapping[str, str]) -> str:
-    for name, value in labels.items():
-        text = text.replace("{{ $labels." + name + " }}", value)
-    return text
-
-
-def fill(url: str, end: int, size: Size, seed: int) -> tuple[int, int]:
-    """Write the whole history into a Prometheus that runs with FLAGS; return how many samples and scraped series.
-
-    Recordings and alerts begin a day later, for they look back a day.
-    """
-    writer = Writer(url)
-    scrapes(writer, end, size, seed)
-    return writer.samples + recordings(url, names.rules(), end, size), writer.series
-
-
-def main() -> None:
-    """Make a data directory that any Prometheus can serve."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="where the data goes; it must not exist yet")
-    parser.add_argument(
-        "--end",
-        type=int,
-        default=int(time.time()) // 60 * 60,
-        help="Unix time at which it ends: now",
-    )
-    parser.add_argument("--seed", type=int, default=1, help="which company: 1")
-    parser.add_argument("--small", action="store_true", help="make as little of it as the tests do")
-    options = parser.parse_args()
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as temporary:
-        place = Path(temporary)
-        with programs.prometheus(place, "{}", *FLAGS) as running:
-            size = SMALL if options.small else LARGE
-            samples, series = fill(running.url, options.end, size, options.seed)
-            request = urllib.request.Request(
-                f"{running.url}/api/v1/admin/tsdb/snapshot", method="POST"
-            )
-            with _open(request, timeout=60) as response:
-                name = json.load(response)["data"]["name"]
-        shutil.move(place / "data" / "snapshots" / name, options.folder)
-    print(
-        f"{samples:,} samples, {series:,} scraped series, in {time.monotonic() - began:.0f} s\n"
-        f"prometheus --config.file=/dev/null --storage.tsdb.path={options.folder} --storage.tsdb.retention.time=100y "
-        f"--web.listen-address=127.0.0.1:9090\nThe history ends at {options.end}."
-    )
-
-
-if __name__ == "__main__":
-    main()
