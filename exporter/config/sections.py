@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
 from exporter.config.addresses import MAX_LENGTH, usable_address, usable_proxy
+from exporter.config.places import Places
 from exporter.config.types import (
     Duration,
     File,
@@ -17,6 +18,8 @@ from exporter.config.types import (
     distinct,
     one_of,
     seconds_or,
+    usable_secret,
+    usable_token,
 )
 from exporter.metrics import DIMENSIONS, METRICS
 
@@ -27,7 +30,7 @@ MetricName = Annotated[str, one_of(metric.short_name for metric in METRICS)]
 class Authorization(Settings):
     """A fixed bearer token, given in place or, better, in a file that is read again for every request."""
 
-    credentials: SecretStr | None = None
+    credentials: Annotated[SecretStr, AfterValidator(usable_token)] | None = None
     credentials_file: File | None = None
 
     @classmethod
@@ -41,7 +44,7 @@ class Login(Settings):
     """E-mail and password for `POST /user/login`."""
 
     email: Annotated[str, Field(min_length=1)]
-    password: SecretStr | None = None
+    password: Annotated[SecretStr, AfterValidator(usable_secret)] | None = None
     password_file: File | None = None
 
     @classmethod
@@ -145,6 +148,7 @@ class Config(Settings):
     api: Api
     poll: Poll = Poll()
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
+    _places: Places = PrivateAttr(default_factory=Places)
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
@@ -163,6 +167,16 @@ class Config(Settings):
             if seconds_or(times.get("interval") if own is None else own, 300) >= age:
                 where = ("poll", "interval") if own is None else ("queries", index, "interval")
                 yield where, "expected an interval shorter than poll.max_data_age"
+
+    def given_at(self, places: Places) -> "Config":
+        """Return this configuration, knowing where its keys were given."""
+        self._places = places
+        return self
+
+    @property
+    def places(self) -> Places:
+        """Where the keys were given."""
+        return self._places
 
     def interval(self, query: Query) -> float:
         """Return the seconds between two polls of a query."""

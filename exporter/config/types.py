@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -41,6 +42,7 @@ _SIZE_UNITS = {
     "MB": 10**6,
     "GB": 10**9,
 }
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SIZE = re.compile(rf"(\d+) ?({'|'.join(_SIZE_UNITS)})", re.ASCII)
 
 
@@ -70,6 +72,8 @@ def _parse_size(value: Any) -> int:
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     """Relative paths start at the configuration file's folder, as they do in Prometheus."""
+    if path == Path() or "\0" in str(path):
+        raise ValueError("expected a path")
     return Path(info.context or ".") / path
 
 
@@ -92,9 +96,28 @@ def one_of(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _without_comma(value: str) -> str:
+def _filter_value(value: str) -> str:
     if "," in value or not value.strip():
         raise ValueError("expected a text without commas, which the API uses to separate values")
+    if _SURROGATE.search(value):
+        raise ValueError("expected text without surrogates")
+    return value
+
+
+def usable_secret(value: SecretStr) -> SecretStr:
+    """Return a secret that stands in the configuration itself."""
+    text = value.get_secret_value().strip()
+    if not text:
+        raise ValueError("expected a secret, but it is empty")
+    if not text.isprintable():
+        raise ValueError("expected one line without control characters")
+    return value
+
+
+def usable_token(value: SecretStr) -> SecretStr:
+    """Return a bearer token, which stands in a header."""
+    if not usable_secret(value).get_secret_value().strip().isascii():
+        raise ValueError("expected a bearer token of ASCII characters, as HTTP carries them")
     return value
 
 
@@ -110,7 +133,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(_parse_size), Field(ge=1024)]
 Whole = Annotated[int, Field(strict=True)]
 File = Annotated[Path, AfterValidator(_beside_the_file)]
-FilterValues = tuple[Annotated[str, AfterValidator(_without_comma)], ...]
+FilterValues = tuple[Annotated[str, AfterValidator(_filter_value)], ...]
 
 
 Problem = tuple[tuple[str | int, ...], LiteralString]
@@ -165,7 +188,8 @@ _WORDS = {
     "missing": "required key is missing",
     "tuple_type": "expected a list",
     "too_short": "expected at least one entry",
-    "string_type": "expected text",
+    "string_type": "expected text, in quotes where YAML takes it for a number, a date, true or null",
+    "string_unicode": "expected text without surrogates",
     "string_too_short": "expected text",
     "string_too_long": "expected at most {max_length} characters",
     "string_pattern_mismatch": "expected letters, digits, spaces and any of _.:/-",

@@ -806,10 +806,3 @@ async def test_an_address_that_the_configuration_takes_can_be_asked(clock, host,
     client = FlashbackClient(api, clock, lambda *_: None, transport)
     assert (await failure(client, clock)).reason is Reason.BAD_REQUEST
     await client.aclose()
-
-
-def test_a_tls_file_that_is_no_path_is_an_error_of_the_configuration(clock):
-    """A name that no file can have is reported as the configuration's fault."""
-    api = Api(authorization={"credentials": "x"}, tls_config={"ca_file": "a\0b"})
-    with pytest.raises(ConfigError, match=r"^api\.tls_config"):
-        FlashbackClient(api, clock, lambda *_: None)

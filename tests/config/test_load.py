@@ -8,7 +8,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from exporter.config.load import Environment, load_config
+from exporter.config.environment import Environment
+from exporter.config.load import load_config
 from exporter.config.sections import (
     Api,
     Authorization,
@@ -185,6 +186,53 @@ def test_a_syntax_error_does_not_quote_the_line(value, problems):
 
 
 @pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a: canary: x", "1:10: mapping values are not allowed here"),
+        (
+            "a:\n  canary\n  b: c",
+            "3:4: mapping values are not allowed here",
+        ),
+        (
+            "a:\n  b: c\n  canary\nd: e",
+            "4:1: while scanning a simple key that begins in line 3, could not find expected ':'",
+        ),
+        (
+            "a: {b: canary\nc: d}",
+            "2:2: while parsing a flow mapping that begins in line 1, expected ',' or '}', but got ':'",
+        ),
+        (
+            "a:\n  b: 'canary'\n c: d",
+            (
+                "3:2: while parsing a block mapping that begins in line 1, expected <block end>,"
+                " but found '<block mapping start>'"
+            ),
+        ),
+        (
+            'a: "canary',
+            "1:11: while scanning a quoted scalar, found unexpected end of stream",
+        ),
+        ("a:\n\tb: canary", "2:1: while scanning for the next token, found a tab that cannot start any token"),
+        ("a: @canary", "1:4: while scanning for the next token, found a character that cannot start any token"),
+        ("a: `canary's`", "1:4: while scanning for the next token, found a character that cannot start any token"),
+        ("a: *canary", "1:4: found undefined alias"),
+        ("a: &canary 1\nb: &canary 2", "2:4: found duplicate anchor, second occurrence"),
+        ('a: "\\canary"', "1:6: while scanning a double-quoted scalar, found unknown escape character"),
+        ("a: !c!canary x", "1:4: while parsing a node, found undefined tag handle"),
+        ("a: !%ff%canary x", "1:5: while scanning a tag, syntax error"),
+        ("a: |canary", "1:5: while scanning a block scalar, expected chomping or indentation indicators"),
+        ("a: b\n---\nc: canary", "2:1: expected a single document in the stream, but found another document"),
+        ("a: b\nc: can\aary", "2: control characters are not allowed"),
+    ],
+)  # fmt: skip
+def test_a_syntax_error_keeps_its_sentence(content, expected, problems):
+    """What YAML says about a fault is said whole, without what it would quote of the file."""
+    (problem,) = problems(content)
+    place, _, sentence = expected.partition(": ")
+    assert problem == f"exporter.yml:{place}: not YAML: {sentence}"
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "!!bool canary",
@@ -192,15 +240,16 @@ def test_a_syntax_error_does_not_quote_the_line(value, problems):
         "!!int canary",
         "!!binary canary",
         "2024-13-45",
-        "!canary",
-        "!canary's",
+        "!canary x",
+        "!canary's x",
     ],
 )
 def test_a_value_that_yaml_cannot_build_is_reported_with_its_place(value, problems):
     """A value that does not fit its tag, or a date that does not exist, is reported with its place, not a crash."""
     found = problems(f"api:\n  login:\n    password: {value}\n")
+    fault = "not a value of its YAML type; text that looks like one stands in quotes"
     assert found == [
-        "exporter.yml:3:15: api.login.password: not a value of its YAML type",
+        f"exporter.yml:3:15: api.login.password: {fault}",
         "exporter.yml:2:3: api.login.email: required key is missing",
     ]
 
@@ -256,6 +305,28 @@ def test_aliases_that_multiply_are_refused(first, next_one, problems):
 def test_deep_nesting_is_refused(problems):
     """A file that nests without end is refused, not a crash."""
     assert problems("a: " + "[" * 1000) == ["exporter.yml: expected a few levels"]
+
+
+@pytest.mark.parametrize("written", [b"", f"api: {{{SIGN_IN}}}".encode()])
+def test_a_pipe_is_read_but_not_waited_for(written, tmp_path):
+    """A configuration may come out of a pipe; one that nobody writes into is refused and holds up nothing."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    both = os.open(path, os.O_RDWR)
+    try:
+        os.write(both, written)
+        if written:
+            assert load_config(path).api.login.email == "me@example.com"
+        else:
+            with pytest.raises(ConfigError, match="expected a file; nothing comes out of this"):
+                load_config(path)
+    finally:
+        os.close(both)
+
+
+def test_a_file_that_is_far_too_large_is_refused(problems):
+    """A file that is no configuration, but a log of gigabytes say, is not read to its end."""
+    assert problems("#" * (11 << 20)) == ["exporter.yml: expected at most 10485760 bytes"]
 
 
 # Values
@@ -477,6 +548,39 @@ def test_a_proxy_has_a_host_that_there_can_be(host, problems):
     assert "proxy_url: expected " in problem
 
 
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ('login: {email: a, password: ""}', "a secret, but it is empty"),
+        ('login: {email: a, password: " \\n "}', "a secret, but it is empty"),
+        ('login: {email: a, password: "canary\\ncanary"}', "one line without control characters"),
+        ('login: {email: a, password: "canary\\ud800"}', "one line without control characters"),
+        ('authorization: {credentials: ""}', "a secret, but it is empty"),
+        ('authorization: {credentials: "canary\\ncanary"}', "one line without control characters"),
+        ("authorization: {credentials: can\xe4ry}", "a bearer token of ASCII characters"),
+        ("login: {email: a, password_file: ''}", "a path"),
+        ('login: {email: a, password_file: "a\\0b"}', "a path"),
+        ("login: {email: a, password: 12345}", "text, in quotes where YAML takes it for a number"),
+        ("login: {email: no, password: canary}", "text, in quotes where YAML takes it for a number"),
+        ('login: {email: "\\ud800", password: canary}', "text without surrogates"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_can_never_work_is_refused(section, expected, problems):
+    """A secret that is empty, of two lines or not fit for HTTP is refused before anything is sent."""
+    (problem,) = problems(f"api: {{{section}}}")
+    assert f": expected {expected}" in problem
+
+
+@pytest.mark.parametrize("value", ["\\ud800", "a\\udfffb", "\\ud83d\\ude00"])
+def test_a_filter_is_text_that_can_be_sent(value, problems):
+    """Surrogates, which no request can hold, are refused in a filter."""
+    (problem,) = problems(f'api: {{{SIGN_IN}}}\nqueries: [{{filters: {{hosts: ["{value}"]}}}}]')
+    assert (
+        problem
+        == "exporter.yml:2:30: queries[0].filters.hosts[0]: expected text without surrogates"
+    )
+
+
 @pytest.mark.parametrize("days", [1, 7])
 def test_a_window_has_one_to_seven_days(days, load):
     """Both ends of the range are allowed."""
@@ -603,7 +707,8 @@ def test_two_ways_to_sign_in_from_the_environment_are_refused(monkeypatch):
     for name in ("ACCESS_TOKEN", "EMAIL", "PASSWORD"):
         monkeypatch.setenv(f"FLASHBACK_{name}", CANARY)
     with pytest.raises(
-        ConfigError, match=r"^environment: api: expected one way to sign in"
+        ConfigError,
+        match=r"^environment FLASHBACK_ACCESS_TOKEN, FLASHBACK_EMAIL: api: expected one way to sign in",
     ) as caught:
         load_config(None)
     assert CANARY not in str(caught.value)
@@ -614,7 +719,79 @@ def test_half_a_login_from_the_environment_is_refused(monkeypatch):
     monkeypatch.setenv("FLASHBACK_PASSWORD", CANARY)
     with pytest.raises(ConfigError) as caught:
         load_config(None)
-    assert str(caught.value) == "environment: api.login.email: required key is missing"
+    assert (
+        str(caught.value)
+        == "environment FLASHBACK_PASSWORD: api.login.email: required key is missing"
+    )
+
+
+def test_a_password_file_comes_from_the_environment(monkeypatch, tmp_path):
+    """FLASHBACK_PASSWORD_FILE is api.login.password_file; a relative one starts at the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLASHBACK_EMAIL", "me@example.com")
+    monkeypatch.setenv("FLASHBACK_PASSWORD_FILE", "password")
+    assert load_config(None).api.login == Login(
+        email="me@example.com", password_file=tmp_path / "password"
+    )
+
+
+@pytest.mark.parametrize("in_file", ["password: canary", "password_file: canary"])
+def test_a_password_of_the_file_wins_over_a_password_file_of_the_environment(
+    in_file, load, monkeypatch
+):
+    """Where the file says how to get the password, neither variable has a say."""
+    alone = load(f"api: {{login: {{email: a, {in_file}}}}}").api
+    monkeypatch.setenv("FLASHBACK_PASSWORD_FILE", "/elsewhere")
+    assert load(f"api: {{login: {{email: a, {in_file}}}}}").api == alone
+
+
+def test_two_passwords_in_the_environment_are_refused(monkeypatch):
+    """Both variables for the password contradict each other, and the error names both."""
+    monkeypatch.setenv("FLASHBACK_EMAIL", "me@example.com")
+    monkeypatch.setenv("FLASHBACK_PASSWORD", CANARY)
+    monkeypatch.setenv("FLASHBACK_PASSWORD_FILE", "password")
+    with pytest.raises(ConfigError) as caught:
+        load_config(None)
+    assert str(caught.value).splitlines()[0] == (
+        "environment FLASHBACK_PASSWORD, FLASHBACK_PASSWORD_FILE: expected one of them, not both"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"BASE_URL": "a"}, "BASE_URL: api.base_url: expected https://host[:port][/path]"),
+        ({"BASE_URL": "http://a"}, "BASE_URL: api.base_url: expected https: http shows the token"),
+        ({"PASSWORD": " "}, "PASSWORD: api.login.password: expected a secret, but it is empty"),
+        ({"PASSWORD": "two\nlines"}, "PASSWORD: expected one line of printable text"),
+        ({"EMAIL": "two\nlines"}, "EMAIL: expected one line of printable text"),
+    ],
+)
+def test_an_error_in_the_environment_names_the_variable(variables, expected, load, monkeypatch):
+    """A fault that came from a variable is reported at the variable, also where there is a file."""
+    for name, value in ({"EMAIL": "a", "PASSWORD": CANARY} | variables).items():
+        monkeypatch.setenv(f"FLASHBACK_{name}", value)
+    with pytest.raises(ConfigError) as caught:
+        load("api:\n  timeout: 30s\n")
+    assert str(caught.value).startswith(f"environment FLASHBACK_{expected}")
+
+
+def test_a_token_in_the_environment_that_http_cannot_carry_names_the_variable(load, monkeypatch):
+    """A bearer token that is not ASCII is reported at its variable."""
+    monkeypatch.setenv("FLASHBACK_ACCESS_TOKEN", "can\xe4ry")
+    with pytest.raises(ConfigError) as caught:
+        load("")
+    assert str(caught.value) == (
+        "environment FLASHBACK_ACCESS_TOKEN: api.authorization.credentials:"
+        " expected a bearer token of ASCII characters, as HTTP carries them"
+    )
+
+
+def test_a_null_in_a_login_is_filled_too(load, monkeypatch):
+    """A key that is null is left out, and the environment fills it."""
+    monkeypatch.setenv("FLASHBACK_PASSWORD", CANARY)
+    login = load("api: {login: {email: me@example.com, password: null}}").api.login
+    assert login.password.get_secret_value() == CANARY
 
 
 def test_a_variable_that_is_no_text_is_reported(monkeypatch):
