@@ -6,18 +6,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from exporter import __version__, log
-from exporter.check import check_files, check_live
+from exporter.check import check_files, check_live, warn
 from exporter.clock import SystemClock
 from exporter.config.load import load_config
+from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
 from exporter.errors import ConfigError, ListenError
+from exporter.oddities import oddities
 from exporter.serve import run
 from exporter.web.app import create_app
 from exporter.web.server import bind, parse_address
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+
+_log = structlog.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,6 +130,8 @@ def _path(text: str) -> str:
 def _check(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     check_files(config, SystemClock())
+    for oddity in oddities(config):
+        warn(config, oddity)
     print(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
     if options.live and not asyncio.run(check_live(config, SystemClock())):
         return FAILED
@@ -132,8 +140,14 @@ def _check(options: argparse.Namespace) -> int:
 
 async def _serve(options: argparse.Namespace) -> None:
     clock = SystemClock()
-    config = load_config(options.config)
-    exporter = await Exporter.create(config, lambda: load_config(options.config), clock)
+
+    def load() -> Config:
+        config = load_config(options.config)
+        for oddity in oddities(config):
+            _log.warning("odd configuration", oddity=str(config.places.located(oddity)))
+        return config
+
+    exporter = await Exporter.create(load(), load, clock)
     sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle)
     await run(exporter, app, sockets, lambda _: None)

@@ -1,6 +1,8 @@
 """Where each key of a configuration was given, so that a problem can say where to mend it."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from exporter.errors import ConfigError, Problem
 
@@ -49,6 +51,10 @@ class Places:
         place = self._of.get(nearest, self._source) if known else self._source
         return Problem(": ".join(filter(None, (place, key))), problem.message)
 
-    def error(self, error: ConfigError) -> ConfigError:
-        """Return an error whose problems name keys alone with the places of these."""
-        return ConfigError([self.located(problem) for problem in error.problems])
+    @contextmanager
+    def locating(self) -> Iterator[None]:
+        """Give the problems of a ConfigError that name keys alone their places."""
+        try:
+            yield
+        except ConfigError as error:
+            raise ConfigError([self.located(problem) for problem in error.problems]) from error

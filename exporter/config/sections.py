@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
@@ -25,6 +26,8 @@ from exporter.metrics import DIMENSIONS, METRICS
 
 Label = Annotated[str, one_of(DIMENSIONS)]
 MetricName = Annotated[str, one_of(metric.short_name for metric in METRICS)]
+
+_MAX_FILTERS = 50_000
 
 
 class Authorization(Settings):
@@ -125,6 +128,14 @@ class Filters(Settings):
     llm_model: FilterValues = ()
     user_uuid: FilterValues = ()
     conversation_uuid: FilterValues = ()
+
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield where the address of a request would be longer than HTTP clients send."""
+        lists = [values for values in given.values() if isinstance(values, list | tuple)]
+        texts = (str(value) for values in lists for value in values)
+        if sum(len(quote(f"{text},", safe="", errors="replace")) for text in texts) > _MAX_FILTERS:
+            yield (), "expected fewer values: one request takes 50000 characters of them at most"
 
 
 class Query(Settings):

@@ -581,6 +581,15 @@ def test_a_filter_is_text_that_can_be_sent(value, problems):
     )
 
 
+def test_filters_that_no_request_can_hold_are_refused(load, problems):
+    """Filters too long for the address of a request are refused, where a poll would fail for ever."""
+    content = f"api: {{{SIGN_IN}}}\nqueries: [{{filters: {{repo_id: [%s]}}}}]\n"
+    fits = ", ".join(["00000000-0000-0000-0000-000000000000"] * 1000)
+    assert len(load(content % fits).queries[0].filters.repo_id) == 1000
+    (problem,) = problems(content % f"{fits}, {fits}")
+    assert problem.startswith("exporter.yml:2:12: queries[0].filters: expected fewer values")
+
+
 @pytest.mark.parametrize("days", [1, 7])
 def test_a_window_has_one_to_seven_days(days, load):
     """Both ends of the range are allowed."""
