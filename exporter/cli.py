@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     defaults = argparse.Namespace(
         level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False
     )
-    options = _parser().parse_args(arguments, defaults)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args([_two_dashes(argument) for argument in given], defaults)
     log.configure(options.level, options.format)
     try:
         if options.command == "check":
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--log.level",
         dest="level",
+        type=_level,
         choices=log.LEVELS,
         help="log what is at least this severe (info)",
     )
@@ -112,6 +115,16 @@ def _parser() -> argparse.ArgumentParser:
         "demo", help=text, description=text, parents=[common, web], allow_abbrev=False
     )
     return parser
+
+
+def _two_dashes(argument: str) -> str:
+    """Return a flag spelled as Go's own library takes it too, `-config.file`, with two dashes."""
+    return f"-{argument}" if re.match(r"-[a-z]{2}", argument) else argument
+
+
+def _level(text: str) -> str:
+    level = text.lower()
+    return "warn" if level == "warning" else level
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -28,18 +28,17 @@ def configure(level: str, form: str) -> None:
         structlog.processors.EventRenamer("msg"),
     ]
     order = ["ts", "level", "logger", "msg"]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.processors.LogfmtRenderer(
-            key_order=order, drop_missing=True, bool_as_flag=False
-        )
+    logfmt = structlog.processors.LogfmtRenderer(
+        key_order=order, drop_missing=True, bool_as_flag=False
+    )
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()] if form == "json" else [_lists_as_text, logfmt]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
@@ -56,3 +55,13 @@ def configure(level: str, form: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _lists_as_text(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Join lists with commas, for logfmt has none."""
+    return {
+        key: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for key, value in event.items()
+    }

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform
 import signal
 import socket
 import threading
@@ -11,6 +12,7 @@ from contextlib import suppress
 import structlog
 from starlette.types import ASGIApp
 
+from exporter import __version__
 from exporter.daemon import Exporter
 from exporter.errors import ConfigError
 from exporter.web.server import addresses, bound, serving
@@ -29,6 +31,12 @@ async def run(
     greet: Callable[[list[str]], None],
 ) -> None:
     """Serve and poll until SIGTERM or SIGINT; SIGHUP reloads. `greet` is called with the addresses once all is up."""
+    _log.info(
+        "starting",
+        version=__version__,
+        python_version=platform.python_version(),
+        queries=list(exporter.view.states),
+    )
     loop = asyncio.get_running_loop()
     server = serving(app)
     reloads: set[asyncio.Task[None]] = set()

@@ -4,10 +4,12 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio.to_thread
@@ -15,6 +17,7 @@ import pytest
 import structlog
 import trustme
 from clocks import FakeClock
+from programs import process
 
 from exporter import __version__
 from exporter.cli import main
@@ -116,8 +119,41 @@ def test_help_names_every_flag(command, flags, run):
 
 
 @pytest.mark.parametrize(
+    "spelling",
+    [
+        ["-config.file={}"],
+        ["-config.file", "{}"],
+        ["--config.file={}"],
+        ["-config.file={}", "-log.level=warning", "-log.format", "json"],
+        ["-log.level", "WARN", "--config.file", "{}"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_flags_are_spelled_with_one_dash_too(spelling, before, configuration, run):
+    """A flag means the same with one dash, as Go's library takes it, before and after the command."""
+    path = configuration()
+    flags = [part.format(path) for part in spelling]
+    arguments = [*flags, "check"] if before else ["check", *flags]
+    assert run(*arguments) == (0, f"SUCCESS: {path} is a valid configuration\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-version", "-help", "-h"])
+def test_single_dashes_ask_for_help_and_version_too(flag, run):
+    """-version, -help and -h are --version and --help."""
+    code, out, err = run(flag)
+    assert (code, err) == (0, "")
+    assert "flashback-exporter" in out
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
+        ["-config"],
+        ["-config.fil=exporter.yml"],
+        ["-no.such.flag"],
+        ["-hv"],
+        ["-log.level=loud"],
         ["serve"],
         ["--no.such.flag"],
         ["--config"],
@@ -539,6 +575,13 @@ async def test_log_flags_may_stand_before_the_command(configuration, api, run):
     assert [line for line in err.splitlines() if not line.startswith("FAILED: ")] == []
 
 
+@pytest.mark.parametrize("flag", ["--log.level=warn", "--log.level=warning", "-log.level=WARNING"])
+async def test_warnings_have_two_names(flag, refused):
+    """warn, as Prometheus spells it, and warning mean the same."""
+    (line,) = await refused(flag)
+    assert "level=warning" in line
+
+
 async def test_less_is_logged_on_request(refused):
     """--log.level=error leaves out what is less severe."""
     assert await refused("--log.level=error") == []
@@ -555,3 +598,66 @@ def test_the_exit_code_is_that_of_the_process(start):
     assert process.returncode == 2
     assert process.stdout == ""
     assert "expected a way to sign in" in process.stderr
+
+
+# The daemon's first words
+
+
+@pytest.fixture
+def daemon(configuration):
+    """Return a function that runs the daemon with flags until it logs a line, and gives the match."""
+
+    @contextmanager
+    def daemon(content, wanted, *flags):
+        listen = "--web.listen-address=127.0.0.1:0"
+        file = f"--config.file={configuration(content)}"
+        command = [sys.executable, "-m", "exporter", listen, file, *flags]
+        with process(*command, ready=wanted) as running:
+            yield running
+
+    return daemon
+
+
+TWO_QUERIES = """
+api: {base_url: 'http://127.0.0.1:1', login: {email: me@example.com, password: canary}}
+queries: [{name: default}, {name: everything else, interval: 20s}]
+"""
+
+
+def test_the_start_says_what_runs(daemon):
+    """The first line of the log says version and queries; lists are written as people write them."""
+    with daemon(TWO_QUERIES, r"msg=serving addresses=(127\.0\.0\.1:\d+)\n") as (program, _):
+        start = program.line(r"msg=starting.*")[0]
+    assert f"version={__version__}" in start
+    assert 'queries="default, everything else"' in start
+    assert CANARY not in program.text
+
+
+def test_lists_stay_lists_in_json(daemon):
+    """In JSON a list is a list."""
+    with daemon(TWO_QUERIES, r'\{.*"serving".*\}', "--log.format=json") as (program, serving):
+        start = json.loads(program.line(r'\{.*"starting".*\}')[0])
+    assert start["queries"] == ["default", "everything else"]
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", *json.loads(serving[0])["addresses"])
+
+
+def test_the_daemon_warns_of_what_is_odd_at_start_and_reload(daemon):
+    """What `check` warns of is logged at the start, and again when the configuration is read anew."""
+    odd = 'msg="odd configuration" oddity="{}'
+    with daemon(TWO_QUERIES, "msg=serving") as (program, _):
+        program.line(odd.format(r"\S+/exporter\.yml:2:1: api\.timeout: longer than 90 %"))
+        path = Path(re.search(r"oddity=\"(\S+exporter\.yml)", program.text)[1])
+        path.write_text(TWO_QUERIES.replace("interval: 20s", "filters: {llm_type: [mistral]}"))
+        program.running.send_signal(signal.SIGHUP)
+        program.line('msg="configuration reloaded"')
+        program.line(odd.format(r"\S+:3:\d+: queries\[1\]\.filters\.llm_type\[0\]: none of the"))
+
+
+def test_a_reload_names_the_line_of_a_tls_file(daemon):
+    """A file that cannot be used is reported at a reload like at the start: with the line that names it."""
+    with daemon(TWO_QUERIES, "msg=serving") as (program, _):
+        path = Path(re.search(r"oddity=\"(\S+exporter\.yml)", program.text)[1])
+        path.write_text(TWO_QUERIES.replace("api: {", "api: {tls_config: {ca_file: missing}, "))
+        program.running.send_signal(signal.SIGHUP)
+        line = program.line(r'msg="configuration not reloaded" .*\n')[0]
+    assert re.search(r"exporter\.yml:2:\d+: api\.tls_config", line)
