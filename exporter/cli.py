@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument(
         "--config.file",
         dest="config",
-        type=Path,
+        type=_file,
         metavar="FILE",
         help="YAML; environment and defaults fill the rest",
     )
@@ -132,6 +132,12 @@ def _address(text: str) -> tuple[str, int]:
         return parse_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected the path of a file")
+    return Path(text)
 
 
 def _path(text: str) -> str:

@@ -158,6 +158,7 @@ def test_single_dashes_ask_for_help_and_version_too(flag, run):
         ["--no.such.flag"],
         ["--config"],
         ["--config.file"],
+        ["--config.file="],
         ["--config.fil=exporter.yml"],
         ["--live"],
         ["check", "exporter.yml"],

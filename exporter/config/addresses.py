@@ -8,29 +8,25 @@ import re
 
 from pydantic import SecretStr, ValidationInfo
 
-MAX_LENGTH = 2000
-
 _HOST = r"(?P<host>\[[^\[\]/?#@]*\]|[^\[\]/?#@:]+)"
 _PORT = r"(?::(?P<port>[^/?#@:]*))?"
-_API = re.compile(rf"(?P<scheme>https?)://{_HOST}{_PORT}(?P<path>/[^?#]*)?", re.IGNORECASE)
-_PROXY = re.compile(rf"https?://(?:[^/?#\[\]]*@)?{_HOST}{_PORT}/?", re.IGNORECASE)
-_MORE_THAN_AN_ADDRESS = re.compile(r"https?://([^/?#]*@|[^?#]*[?#]).*", re.IGNORECASE)
+_ANY_CASE = re.ASCII | re.IGNORECASE
+_API = re.compile(rf"(?P<scheme>https?)://{_HOST}{_PORT}(?:/[^?#]*)?", _ANY_CASE)
+_PROXY = re.compile(rf"https?://(?:[^/?#\[\]]*@)?{_HOST}{_PORT}/?", _ANY_CASE)
+_MORE_THAN_AN_ADDRESS = re.compile(r"https?://([^/?#]*@|[^?#]*[?#]).*", _ANY_CASE)
 
-_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.ASCII | re.IGNORECASE)
+_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", _ANY_CASE)
 _NUMBERS = re.compile(r"[0-9.]+")
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\u3000\ud800-\udfff]")
 _MAX_NAME = 253
+_MAX_LENGTH = 2000
 
 
 def usable_address(value: str, info: ValidationInfo) -> str:
     """Return the API's address; the token would be sent there."""
     if _MORE_THAN_AN_ADDRESS.fullmatch(value):
         raise ValueError("expected no user, password, query or fragment in it")
-    parts = _API.fullmatch(value)
-    if parts is None or _UNSENDABLE.search(value):
-        raise ValueError("expected https://host[:port][/path]")
-    _check_host(parts["host"])
-    _check_port(parts["port"])
+    parts = _parts(_API, value, "https://host[:port][/path]")
     plain = parts["scheme"].lower() == "http"
     if plain and not info.data.get("allow_plain_http") and not _is_loopback(parts["host"]):
         raise ValueError(
@@ -42,13 +38,20 @@ def usable_address(value: str, info: ValidationInfo) -> str:
 
 def usable_proxy(value: SecretStr) -> SecretStr:
     """Return the address of a proxy, which may hold a password."""
-    address = value.get_secret_value()
-    parts = _PROXY.fullmatch(address)
+    _parts(_PROXY, value.get_secret_value(), "http://[user:password@]host[:port]")
+    return value
+
+
+def _parts(pattern: re.Pattern[str], address: str, form: str) -> re.Match[str]:
+    """Return the parts of an address with a host and a port that there can be."""
+    if len(address) > _MAX_LENGTH:
+        raise ValueError(f"expected at most {_MAX_LENGTH} characters")
+    parts = pattern.fullmatch(address)
     if parts is None or _UNSENDABLE.search(address):
-        raise ValueError("expected http://[user:password@]host[:port]")
+        raise ValueError(f"expected {form}")
     _check_host(parts["host"])
     _check_port(parts["port"])
-    return value
+    return parts
 
 
 def _check_host(host: str) -> None:

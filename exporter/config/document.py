@@ -57,14 +57,10 @@ def read(path: Path, places: Places, problems: list[Problem]) -> Any:
 def _content(path: Path) -> bytes:
     """Return what a file or a pipe holds. A pipe that gives nothing for a moment must not hold up everything."""
     with FileIO(path, opener=_opened) as file:
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            content = file.read(_MAX_BYTES + 1)
-        else:
-            content = _piped(file)
-            if not content:
-                raise ConfigError(
-                    [Problem(str(path), "expected a file; nothing comes out of this")]
-                )
+        mode = os.fstat(file.fileno()).st_mode
+        content = file.read(_MAX_BYTES + 1) if stat.S_ISREG(mode) else _piped(file)
+    if not content and stat.S_ISFIFO(mode):
+        raise ConfigError([Problem(str(path), "expected a file; nothing comes out of this pipe")])
     if len(content) > _MAX_BYTES:
         raise ConfigError([Problem(str(path), f"expected at most {_MAX_BYTES} bytes")])
     return content

@@ -74,7 +74,8 @@ class Environment(BaseSettings):
         given: dict[str, Any] = {"email": self.email}
         if not login.keys() & {"password", "password_file"}:
             given["password"] = self.password
-            given["password_file"] = self.password_file and self.password_file.absolute()
+            if not self.password and self.password_file:
+                given["password_file"] = self.password_file.absolute()
         for key, value in given.items():
             if value is not None and key not in login:
                 login[key] = value

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, LiteralString, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from exporter.config.places import dotted
+from exporter.errors import Problem
 
 _DURATION_UNITS = {
     "y": 31_536_000,
@@ -59,6 +62,12 @@ def parse_duration(value: Any) -> float:
     return seconds
 
 
+def _a_second_or_more(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError("expected at least 1s")
+    return seconds
+
+
 def _parse_size(value: Any) -> int:
     match = (
         _SIZE.fullmatch(str(value))
@@ -67,7 +76,10 @@ def _parse_size(value: Any) -> int:
     )
     if not match or isinstance(value, bool):
         raise ValueError("expected a size such as 512MiB or 1GiB")
-    return int(match[1]) * _SIZE_UNITS[match[2]]
+    size = int(match[1]) * _SIZE_UNITS[match[2]]
+    if size < 1024:
+        raise ValueError("expected at least 1KiB")
+    return size
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -130,14 +142,11 @@ def seconds_or(value: Any, default: float) -> float:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(_parse_size), Field(ge=1024)]
+Interval = Annotated[Duration, AfterValidator(_a_second_or_more)]
+Size = Annotated[int, BeforeValidator(_parse_size)]
 Whole = Annotated[int, Field(strict=True)]
 File = Annotated[Path, AfterValidator(_beside_the_file)]
 FilterValues = tuple[Annotated[str, AfterValidator(_filter_value)], ...]
-
-
-Problem = tuple[tuple[str | int, ...], LiteralString]
-"""Where in a section something is wrong, and what was expected there."""
 
 
 class Settings(BaseModel):
@@ -147,7 +156,7 @@ class Settings(BaseModel):
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:  # noqa: ARG003 - for the sections
-        """Yield what is wrong with a section as a whole, and where in it.
+        """Yield what is wrong with a section as a whole, each with its key within the section.
 
         `given` are its keys as they were read, without nulls.
         """
@@ -157,30 +166,39 @@ class Settings(BaseModel):
     @classmethod
     def _all_problems(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """Report what is wrong with the whole beside what is wrong with its parts."""
-        problems = []
+        found: list[Problem] = []
         if isinstance(data, Mapping):
             given = {key: value for key, value in data.items() if value is not None}
-            problems = [
-                InitErrorDetails(type=PydanticCustomError("whole", text), loc=where, input=None)
-                for where, text in cls.contradictions(given)
-            ]
+            found = list(cls.contradictions(given))
         try:
-            if not problems:
+            if not found:
                 return handler(data)
             handler(data)
         except ValidationError as error:
-            problems += [
-                InitErrorDetails(
-                    type=PydanticCustomError("part", _in_words(detail)),
-                    loc=detail["loc"],
-                    input=None,
-                )
-                for detail in error.errors(include_input=False)
-                if not (
-                    detail["type"] == "too_short" and _has_inner(detail["loc"], error)
-                )  # left by these
-            ]
-        raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
+            found += _of_parts(error, {problem.where for problem in found})
+        details = [
+            InitErrorDetails(
+                type=PydanticCustomError("problem", "{message}", {"message": problem.message}),
+                loc=(problem.where,) if problem.where else (),
+                input=None,
+            )
+            for problem in found
+        ]
+        raise ValidationError.from_exception_data(cls.__name__, details, hide_input=True)
+
+
+def _of_parts(error: ValidationError, told: set[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the parts of a section, but for the keys that were told of already."""
+    details = error.errors(include_input=False)
+    wrong = {dotted(detail["loc"]) for detail in details}
+    for detail in details:
+        key = dotted(detail["loc"])
+        # pydantic leaves wrong entries out of a list, and then calls it too short
+        left_short = detail["type"] == "too_short" and any(
+            other.startswith(f"{key}[") for other in wrong
+        )
+        if key not in told and not left_short:
+            yield Problem(key, _in_words(detail))
 
 
 _WORDS = {
@@ -206,12 +224,8 @@ _WORDS = {
 }
 
 
-def _has_inner(location: tuple[int | str, ...], error: ValidationError) -> bool:
-    return any(
-        inner["loc"][: len(location)] == location != inner["loc"] for inner in error.errors()
-    )
-
-
 def _in_words(detail: ErrorDetails) -> str:
-    words = _WORDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
-    return words.format(**detail.get("ctx", {})) if "{" in words else words
+    words = _WORDS.get(detail["type"])
+    if words is None:
+        return detail["msg"].removeprefix("Value error, ")
+    return words.format(**detail.get("ctx", {}))
