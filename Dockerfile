@@ -2,10 +2,11 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python3 -m venv /opt/flashback-exporter
 COPY requirements.txt ./
-RUN /opt/flashback-exporter/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt
+RUN /opt/flashback-exporter/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
-RUN /opt/flashback-exporter/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/flashback-exporter/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && /opt/flashback-exporter/bin/pip check
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="flashback-exporter" \

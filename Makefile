@@ -1,14 +1,19 @@
 # `make` alone explains itself. Every target makes what it needs; Python 3.11 or newer and make are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Exactly what the lock names: without --no-deps pip would ask which releases have come out since.
+INSTALL := $(PIP) install --quiet --no-deps
+UV := $(or $(shell command -v uv),build/lock/bin/uv)
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo test lint format dashboards history bench lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
 
-demo: .venv/installed ## serve made-up data on port 9877; ARGS=--web.listen-address=:9878 for another
+demo: .venv/running ## serve made-up data on port 9877; ARGS=--web.listen-address=:9878 for another
 	$(BIN)/flashback-exporter demo $(ARGS)
 
 test: .venv/installed ## run all tests, with coverage
@@ -33,22 +38,36 @@ history: .venv/installed ## make a month of made-up history for a Prometheus, to
 bench: .venv/installed ## measure speed and memory against the bars; minutes, nginx for all of it
 	$(BIN)/python -m bench
 
-lock: .venv/installed ## pin the newest dependencies that pyproject.toml allows
-	$(BIN)/pip install --quiet uv
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url pyproject.toml --output-file requirements.txt
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --group dev --constraint requirements.txt pyproject.toml \
-		--output-file requirements-dev.txt
+lock: $(filter build/%,$(UV)) ## pin the newest dependencies that pyproject.toml allows; uv does it, on PATH or fetched
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+# Extras stay, because pip before 23.3 takes `coverage` to be another package than the `coverage[toml]` that was asked for.
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--no-strip-extras --generate-hashes --no-emit-index-url pyproject.toml --group build
+
+build/lock/bin/uv:
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 clean: ## remove everything that was made
 	rm -rf .venv .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/installed: requirements-dev.txt pyproject.toml
+# Anew for another lock, so that nothing stays of the old one.
+.venv/pyvenv.cfg: requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	@echo "Setting up .venv with all that development needs; this takes about a minute, once."
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PYTHON) -m venv --clear .venv
+
+.venv/running: .venv/pyvenv.cfg pyproject.toml
+	@echo "Setting up .venv with what running needs; this takes a few seconds and the time of the downloads, once."
+	$(INSTALL) --require-hashes --requirement requirements.txt
+	$(INSTALL) --no-build-isolation --editable .
+	$(PIP) check
+	touch $@
+
+.venv/installed: .venv/running
+	@echo "Adding what development needs; this takes less than a minute and the time of the downloads, once."
+	$(INSTALL) --require-hashes --requirement requirements-dev.txt
+	$(PIP) check
 	touch $@

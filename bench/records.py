@@ -9,8 +9,9 @@ from random import Random
 
 from exporter.clock import midnight, utc_day
 from exporter.demo.company import Company, Record
+from exporter.metrics import FIELD_KINDS
 
-SERIES_A_GROUP = 26  # on two days
+SERIES_A_GROUP = 2 * len(FIELD_KINDS)  # on two days
 SEPARATOR = b", "
 HEAD, TAIL = b'{"success": true, "data": [', b"]}"
 

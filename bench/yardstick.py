@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client import Gauge, start_http_server
 
+from exporter.metrics import FIELD_KINDS
+
 LABELS = ["repoId", "aiLlmId", "repoAiApiKeyId", "llmType", "llmModel", "host"]
-FIELDS = ["apiCalls", "tokensIn", "tokensOut", "llmTokensIn", "llmTokensOut", "activeConversations",
-          "policyViolations", "numAlerts", "numBlocks", "numSeverityLow", "numSeverityMedium",
-          "numSeverityHigh", "latency_ms"]  # fmt: skip
-GAUGES = {field: Gauge(f"yardstick_daily_{field}", field, ["day", *LABELS]) for field in FIELDS}
+GAUGES = {
+    field: Gauge(f"yardstick_daily_{field}", field, ["day", *LABELS]) for field in FIELD_KINDS
+}
 
 
 def poll(url: str, token: str) -> None:

@@ -33,16 +33,18 @@ class Kind(Enum):
     COUNT = "sum"
     """A whole number; added up."""
     BIG_COUNT = "sum of exact integers"
-    """A whole number beyond 2^53, as a string of digits or a number; added up."""
+    """A whole number that may be beyond 2^53, so that the API writes it as a string of digits; added up."""
     MEAN = "mean weighted by apiCalls"
-    """An average over the record's calls; weighted by them."""
+    """An average over the record's calls; weighted by them, where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One gauge of the AI statistics. `fields` maps the value of the label `split_by` to an API field.
 
-    Most metrics show one field and have no such label: `split_by` is empty then and so is the only key.
+    Most metrics show one field and have no such label: `split_by` is empty then and so is the only key. So many of the
+    API's units as `divisor` says make one of the metric's; counts have one unit. A record that lacks a `required`
+    field is not valid; where it lacks another one, the rest of it counts.
     """
 
     short_name: str
@@ -50,6 +52,8 @@ class Metric:
     fields: dict[str, str]
     kind: Kind = Kind.COUNT
     split_by: str = ""
+    divisor: int = 1
+    required: bool = False
 
     @property
     def name(self) -> str:
@@ -65,11 +69,14 @@ class Metric:
 _CAVEAT = {
     Kind.COUNT: "The UTC day's total so far; cached between polls.",
     Kind.BIG_COUNT: "The UTC day's total so far; cached between polls.",
-    Kind.MEAN: "The UTC day's mean so far, weighted by calls; absent without calls; cached between polls.",
+    Kind.MEAN: (
+        "The UTC day's mean so far, weighted by the calls it is known for; absent where there are none; "
+        "cached between polls."
+    ),
 }
 
 METRICS = (
-    Metric("api_calls", "Calls to the LLM API", {"": "apiCalls"}),
+    Metric("api_calls", "Calls to the LLM API", {"": "apiCalls"}, required=True),
     Metric("input_tokens", "Input tokens", {"": "tokensIn"}, Kind.BIG_COUNT),
     Metric("output_tokens", "Output tokens", {"": "tokensOut"}, Kind.BIG_COUNT),
     Metric(
@@ -98,14 +105,42 @@ METRICS = (
     ),
     Metric("alerts", "Alerts raised by policies", {"": "numAlerts"}),
     Metric("blocks", "Requests blocked by policies", {"": "numBlocks"}),
-    Metric("latency_seconds", "Average latency of a call", {"": "latency_ms"}, Kind.MEAN),
+    Metric(
+        "latency_seconds",
+        "Average latency of a call",
+        {"": "latency_ms"},
+        Kind.MEAN,
+        divisor=1000,
+    ),
 )
 
 FIELD_KINDS = {field: metric.kind for metric in METRICS for field in metric.fields.values()}
-"""Every numeric field of a record, in the order of a record's amounts, with its kind."""
+"""Every numeric field of a record with its kind, in the order of the table."""
 
-FIELD_INDEX = {field: index for index, field in enumerate(FIELD_KINDS)}
+COUNT_FIELDS = tuple(field for field, kind in FIELD_KINDS.items() if kind is not Kind.MEAN)
+MEAN_FIELDS = tuple(field for field, kind in FIELD_KINDS.items() if kind is Kind.MEAN)
+
+AMOUNTS = len(COUNT_FIELDS) + 2 * len(MEAN_FIELDS)
+"""How many amounts a record has: its counts, and then for each mean its weighted sum and its weight."""
+
+FIELD_INDEX = {field: index for index, field in enumerate(COUNT_FIELDS)} | {
+    field: len(COUNT_FIELDS) + 2 * index for index, field in enumerate(MEAN_FIELDS)
+}
+"""Where each field stands among a record's amounts; for a mean, where its weighted sum does."""
+
+WEIGHT_INDEX = {field: FIELD_INDEX[field] + 1 for field in MEAN_FIELDS}
+"""Where each mean's weight stands among a record's amounts: the calls that the mean is known for."""
+
 CALLS = FIELD_INDEX["apiCalls"]
+
+REQUIRED_FIELDS = frozenset(
+    field for metric in METRICS if metric.required for field in metric.fields.values()
+)
+
+OPTIONAL_FIELDS = tuple(
+    field for field in (*DIMENSIONS.values(), *FIELD_KINDS) if field not in REQUIRED_FIELDS
+)
+"""Every field that a valid record may lack, absent or null: the API's fields grew over time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +206,12 @@ OWN_METRICS = {
             "counter",
             _REASON,
             "Records left out because they are not valid.",
+        ),
+        OwnMetric(
+            _EXPORTER + "incomplete_records_total",
+            "counter",
+            ("query", "field"),
+            "Valid records that lacked a field, by the API's name of it.",
         ),
         OwnMetric(
             _EXPORTER + "groups",

@@ -203,11 +203,18 @@ def _polls() -> tuple[Panel, ...]:
             8,
         ),
         (
+            "Incomplete records per hour",
+            [Query(hourly(own("incomplete_records_total"), "field"), "{{field}}")],
+            "Valid records that lacked a field, by the API's name of it; each poll counts them again.",
+            {},
+            8,
+        ),
+        (
             "API requests per hour",
             [Query(hourly(own("api_requests_total", TARGET), "code"), "{{code}}")],
             "Requests sent to the API, by status code, `error` where no answer came.",
             CODES,
-            12,
+            8,
         ),
     )
     return (
@@ -230,6 +237,7 @@ def _polls() -> tuple[Panel, ...]:
             unit="s",
             min_step=COUNTER_STEP,
             no_value=SOON,
+            size=(8, 8),
         ),
     )
 

@@ -90,9 +90,9 @@ def each_day(metric: str, *by: str, also: str = "") -> str:
 
 
 def latency(*by: str) -> str:
-    """Return today's mean latency, weighted by calls."""
-    spent = f"{daily('latency_seconds')} * {daily('api_calls')}"
-    return f"{total(spent, *by)} / {today('api_calls', *by)}"
+    """Return today's mean latency, weighted by the calls of the groups whose latency is known."""
+    known, calls = daily("latency_seconds"), daily("api_calls")
+    return f"{total(f'{known} * {calls}', *by)} / {total(f'{calls} and {known}', *by)}"
 
 
 def named(expr: str, *labels: str) -> str:

@@ -64,7 +64,7 @@ def test_every_setting_is_listed():
 def test_every_dependency_has_a_reason():
     """The table of dependencies lists those of pyproject.toml, each with why it is there."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    wanted = sum(project["dependency-groups"].values(), project["project"]["dependencies"])
     names = {re.match(r"[\w-]+", entry)[0].lower() for entry in wanted}
     table = {
         name.strip().lower(): row[1]

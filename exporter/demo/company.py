@@ -7,6 +7,7 @@ from itertools import accumulate, product
 from random import Random
 
 from exporter.clock import SECONDS_A_DAY, midnight
+from exporter.metrics import FIELD_KINDS, Kind
 
 Record = dict[str, str | int | float]
 """A record as the API has it."""
@@ -126,18 +127,32 @@ def _share_of_day(second: float) -> float:
 
 
 def _record(day: int, plan: _DayOfStream, calls: int, happened: int) -> Record:
+    told = _told(plan, calls, happened)
+    usual = {Kind.COUNT: calls, Kind.BIG_COUNT: calls, Kind.MEAN: told["latency_ms"]}
+    amounts = {field: told.get(field, usual[kind]) for field, kind in FIELD_KINDS.items()}
+    written = {
+        field: str(amount) if FIELD_KINDS[field] is Kind.BIG_COUNT else amount
+        for field, amount in amounts.items()
+    }
+    return {
+        "timestamp": midnight(day),
+        **plan.stream.dimensions,
+        "conversationUuid": plan.conversation,
+        **written,
+    }
+
+
+def _told(plan: _DayOfStream, calls: int, happened: int) -> dict[str, int | float]:
+    """Return the amounts that the company has a story for; every other field of the table gets a usual one."""
     stream, violations = plan.stream, min(happened, calls)
     high, medium = (violations + 3) // 6, (violations + 1) // 3
     return {
-        "timestamp": midnight(day),
-        **stream.dimensions,
-        "conversationUuid": plan.conversation,
-        "tokensIn": str(calls * stream.tokens_in),
-        "tokensOut": str(calls * stream.tokens_out),
-        "llmTokensIn": str(calls * (stream.tokens_in + 85)),
-        "llmTokensOut": str(calls * stream.tokens_out),
-        "activeConversations": 1 + calls // 9,
         "apiCalls": calls,
+        "tokensIn": calls * stream.tokens_in,
+        "tokensOut": calls * stream.tokens_out,
+        "llmTokensIn": calls * (stream.tokens_in + 85),
+        "llmTokensOut": calls * stream.tokens_out,
+        "activeConversations": 1 + calls // 9,
         "policyViolations": violations,
         "numAlerts": high + medium,
         "numBlocks": high,

@@ -13,24 +13,23 @@ from itertools import islice
 from exporter.clock import midnight
 from exporter.config.sections import Query
 from exporter.metrics import (
-    CALLS,
+    AMOUNTS,
     DAY_START,
     DAY_START_HELP,
     FIELD_INDEX,
-    FIELD_KINDS,
     METRICS,
+    WEIGHT_INDEX,
     Kind,
     Metric,
 )
 from exporter.statistics.groups import Snapshot
-from exporter.statistics.records import LATENCY_SCALE, MAX_NUMBER
+from exporter.statistics.records import MAX_NUMBER, MEAN_SCALE
 from exporter.steps import in_steps, let_go
 
 _LINES_A_STEP = 256
 _PIECE = 1 << 20  # bytes; a longer one would take long to put together
 _COMPRESSION_LEVEL = 2  # half the time of level 4, 8 % more bytes
-_MILLISECONDS = 1000 * LATENCY_SCALE
-_NOTHING = (0,) * len(FIELD_KINDS)
+_NOTHING = (0,) * AMOUNTS
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -140,11 +139,15 @@ def _samples(
     for split, field in metric.fields.items():
         index = FIELD_INDEX[field]
         tail = f',{metric.split_by}="{split}"}} ' if metric.split_by else "} "
-        for group, amount in zip(labels, amounts, strict=True):
-            if metric.kind is not Kind.MEAN:
+        if metric.kind is Kind.MEAN:
+            weight, scale = WEIGHT_INDEX[field], metric.divisor * MEAN_SCALE
+            for group, amount in zip(labels, amounts, strict=True):
+                if amount[weight]:
+                    mean = amount[index] / (amount[weight] * scale)
+                    yield f"{head}{group}{tail}{mean!r}\n"
+        else:
+            for group, amount in zip(labels, amounts, strict=True):
                 yield f"{head}{group}{tail}{_integer(amount[index])}\n"
-            elif amount[CALLS]:
-                yield f"{head}{group}{tail}{amount[index] / (amount[CALLS] * _MILLISECONDS)!r}\n"
 
 
 def _integer(value: int) -> int | str:

@@ -137,11 +137,11 @@ class ExporterCollector:
                 OWN_METRICS[name],
                 (((query,), value(state)) for query, state in view.states.items()),
             )
-        for name, counts in _PER_REASON.items():
+        for name, counts in _COUNTED.items():
             samples = (
-                ((query, reason), count)
+                ((query, kind), count)
                 for query, state in view.states.items()
-                for reason, count in counts(state).items()
+                for kind, count in counts(state).items()
             )
             yield _family(OWN_METRICS[name], samples)
         for name, labels, number in (
@@ -175,11 +175,12 @@ class ExporterCollector:
         }
 
 
-_PER_REASON: Mapping[
-    str, Callable[[QueryState], Mapping[Reason, int] | Mapping[Rejection, int]]
+_COUNTED: Mapping[
+    str, Callable[[QueryState], Mapping[Reason, int] | Mapping[Rejection, int] | Mapping[str, int]]
 ] = {
     "flashback_exporter_poll_failures_total": lambda state: state.failures,
     "flashback_exporter_rejected_records_total": lambda state: state.rejected,
+    "flashback_exporter_incomplete_records_total": lambda state: state.incomplete,
 }
 
 

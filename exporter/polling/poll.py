@@ -1,7 +1,7 @@
 """One poll of one query: ask, read, add up; try again while that can help and there is time."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -45,6 +45,19 @@ def window(clock: Clock, days: int) -> tuple[int, ...]:
     return tuple(today - offset for offset in range(days))
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What one attempt notes about records: how many it left out, by reason, and how many lacked each field."""
+
+    rejected: Counter[Rejection] = field(default_factory=Counter)
+    incomplete: Counter[str] = field(default_factory=Counter)
+
+    def forget(self) -> None:
+        """Begin again, for the next attempt."""
+        self.rejected.clear()
+        self.incomplete.clear()
+
+
 @dataclass(frozen=True)
 class Poll:
     """One poll of one query, to be run once, within so many `seconds`.
@@ -63,12 +76,12 @@ class Poll:
     async def run(self) -> Outcome:
         """Ask, read and add up, again where that may help, and return how it ended. Here every error ends."""
         started = self.clock.monotonic()
-        rejected: Counter[Rejection] = Counter()
+        noted = _Noted()
         snapshot: Snapshot | None = None
         reason, message = None, ""
         try:
             snapshot = await self._attempts(started + self.seconds)(
-                self._attempt, started + self.seconds, rejected
+                self._attempt, started + self.seconds, noted
             )
         except PollError as error:
             reason, message = error.reason, str(error)
@@ -78,7 +91,14 @@ class Poll:
             _log.exception("poll failed, which is a fault of the exporter", query=self.query.name)
         now = self.clock.monotonic()
         return Outcome(
-            self.clock.time(), now, now - started, dict(rejected), snapshot, reason, message
+            self.clock.time(),
+            now,
+            now - started,
+            dict(noted.rejected),
+            snapshot,
+            reason,
+            message,
+            dict(noted.incomplete),
         )
 
     def _attempts(self, deadline: float) -> AsyncRetrying:
@@ -108,21 +128,24 @@ class Poll:
             reraise=True,
         )
 
-    async def _attempt(self, deadline: float, rejected: Counter[Rejection]) -> Snapshot:
-        rejected.clear()
+    async def _attempt(self, deadline: float, noted: _Noted) -> Snapshot:
+        noted.forget()
         days = window(self.clock, self.days)
         grouping = Grouping(self.query, days)
         try:
-            await self._read(grouping, parameters(self.query, days), deadline, rejected)
+            await self._read(grouping, parameters(self.query, days), deadline, noted)
             snapshot = await grouping.snapshot(self.previous)
         finally:
             await grouping.discard()
-        if rejected:
-            counts = {reason.value: count for reason, count in rejected.items()}
+        if noted.incomplete:
+            _log.debug("records lacked fields", query=self.query.name, **noted.incomplete)
+        if noted.rejected:
+            counts = {reason.value: count for reason, count in noted.rejected.items()}
             _log.warning("records left out", query=self.query.name, **counts)
             if not snapshot.records:
                 raise PollError(
-                    Reason.INVALID_RESPONSE, f"none of the {rejected.total()} records is valid"
+                    Reason.INVALID_RESPONSE,
+                    f"none of the {noted.rejected.total()} records is valid",
                 )
         return snapshot
 
@@ -131,29 +154,30 @@ class Poll:
         grouping: Grouping,
         asked: dict[str, str],
         deadline: float,
-        rejected: Counter[Rejection],
+        noted: _Noted,
     ) -> None:
         reader = ResponseReader()
         try:
             async with self.client.daily_statistics(asked, deadline) as body:
                 async for piece in body:
-                    self._add(reader.feed(piece), grouping, rejected)
-                self._add(reader.close(), grouping, rejected)
+                    self._add(reader.feed(piece), grouping, noted)
+                self._add(reader.close(), grouping, noted)
         except PollError as error:
             said = self.client.quotable(reader.message)
             if error.reason is Reason.INVALID_RESPONSE and said:
                 raise PollError(error.reason, f"{error}: {said}") from None
             raise
 
-    def _add(
-        self, raw_records: list[Any], grouping: Grouping, rejected: Counter[Rejection]
-    ) -> None:
+    def _add(self, raw_records: list[Any], grouping: Grouping, noted: _Noted) -> None:
         for raw in raw_records:
             try:
-                grouping.add(parse_record(raw, grouping.window))
+                record = parse_record(raw, grouping.window)
+                grouping.add(record)
+                if record.lacking:
+                    noted.incomplete.update(record.lacking)
             except RejectedRecordError as rejection:
-                rejected[rejection.reason] += 1
-                if rejected.total() <= _LOGGED_REJECTIONS:
+                noted.rejected[rejection.reason] += 1
+                if noted.rejected.total() <= _LOGGED_REJECTIONS:
                     reason, field = rejection.reason.value, rejection.field
                     _log.warning(
                         "record left out", query=self.query.name, reason=reason, field=field

@@ -3,23 +3,28 @@
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from exporter.clock import MILLISECONDS_FROM, utc_day
-from exporter.metrics import CALLS, DIMENSIONS, FIELD_KINDS, Kind
+from exporter.metrics import CALLS, COUNT_FIELDS, DIMENSIONS, MEAN_FIELDS, REQUIRED_FIELDS
 
 MAX_LABEL_BYTES = 1024
 MAX_NUMBER = int(sys.float_info.max)
 """The largest amount: what a float can hold."""
-LATENCY_SCALE = 1 << 64
-"""Latencies are kept as whole multiples of 2^-64 milliseconds, so that their weighted sums are exact in any order."""
+MEAN_SCALE = 1 << 64
+"""Means are kept as whole multiples of 2^-64 of the API's unit, so that their weighted sums are exact in any order."""
 
 _MAX_DIGITS = len(str(MAX_NUMBER))
+_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?)([0-9]+))?")
+"""A number as JSON writes it, zeros in front allowed: sign, digits, fraction, and sign and digits of the exponent."""
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_NULLS = dict.fromkeys((*DIMENSIONS.values(), *COUNT_FIELDS))
 _dimensions = itemgetter(*DIMENSIONS.values())
+_counts = itemgetter(*COUNT_FIELDS)
 
 
 class Rejection(StrEnum):
@@ -44,14 +49,16 @@ class RejectedRecordError(Exception):
 
 
 class Record(NamedTuple):
-    """One valid record: its UTC day, its dimensions in the order of DIMENSIONS and its amounts in that of FIELD_KINDS.
+    """One valid record: its UTC day, its dimensions in the order of DIMENSIONS, its amounts, and what it lacked.
 
-    Amounts are exact integers. The latency among them is multiplied by the record's calls and by LATENCY_SCALE.
+    Amounts are exact integers, placed as FIELD_INDEX and WEIGHT_INDEX say. A mean's weighted sum is the mean times
+    MEAN_SCALE times the calls it is known for. `lacking` names the fields that were absent or null.
     """
 
     day: int
     dimensions: tuple[str, ...]
     amounts: tuple[int, ...]
+    lacking: tuple[str, ...] = ()
 
 
 def parse_record(raw: Any, window: Mapping[int, int]) -> Record:
@@ -59,17 +66,30 @@ def parse_record(raw: Any, window: Mapping[int, int]) -> Record:
     if not isinstance(raw, dict):
         raise RejectedRecordError(Rejection.NOT_AN_OBJECT)
     try:
-        timestamp = raw["timestamp"]
-        dimensions = _dimensions(raw)
-        amounts = [check(raw[field], field) for field, check in _CHECKS]
-    except KeyError as error:
-        raise RejectedRecordError(Rejection.MISSING_FIELD, str(error.args[0])) from None
-    amounts[_LATENCY] *= amounts[CALLS]
-    return Record(_day(timestamp, window), _labels(dimensions), tuple(amounts))
+        dimensions, counts = _dimensions(raw), _counts(raw)
+    except KeyError:
+        whole = _NULLS | raw
+        dimensions, counts = _dimensions(whole), _counts(whole)
+    lacking: list[str] = []
+    day = _day(raw.get("timestamp"), window)
+    labels = _labels(dimensions, lacking)
+    amounts = [
+        value if type(value) is int and 0 <= value <= MAX_NUMBER else _count(value, field, lacking)
+        for value, field in zip(counts, COUNT_FIELDS, strict=True)
+    ]
+    for field in MEAN_FIELDS:
+        amounts += _weighted(raw.get(field), field, amounts[CALLS], lacking)
+    return Record(day, labels, tuple(amounts), tuple(lacking))
 
 
 def _day(timestamp: Any, window: Mapping[int, int]) -> int:
-    _count(timestamp, "timestamp")
+    """Return the UTC day of a timestamp in Unix seconds, a number or a string of digits."""
+    if timestamp is None:
+        raise RejectedRecordError(Rejection.MISSING_FIELD, "timestamp")
+    if type(timestamp) is str and timestamp.isdigit():
+        timestamp = _number(timestamp, "timestamp")
+    if type(timestamp) not in (int, float) or not 0 <= timestamp <= MAX_NUMBER:
+        raise RejectedRecordError(_fault(timestamp), "timestamp")
     day = utc_day(timestamp)
     if day not in window:
         milliseconds = timestamp > MILLISECONDS_FROM
@@ -79,59 +99,89 @@ def _day(timestamp: Any, window: Mapping[int, int]) -> int:
     return day
 
 
-def _labels(dimensions: tuple[Any, ...]) -> tuple[str, ...]:
+def _labels(dimensions: tuple[Any, ...], lacking: list[str]) -> tuple[str, ...]:
     try:
         together = "".join(dimensions)
     except TypeError:
-        together = ""
-    if (
-        together and together.isascii() and len(together) <= MAX_LABEL_BYTES
-    ):  # nearly always: nothing to cut or mend
-        return dimensions
-    return tuple(map(_label, dimensions, DIMENSIONS.values()))
+        dimensions = _filled_in(dimensions, lacking)
+        together = "".join(dimensions)
+    if together.isascii() and len(together) <= MAX_LABEL_BYTES:
+        return dimensions  # nearly always: nothing to cut or mend
+    return tuple(map(_label, dimensions))
 
 
-def _label(value: object, field: str) -> str:
+def _filled_in(dimensions: tuple[Any, ...], lacking: list[str]) -> tuple[str, ...]:
+    """Return the dimensions with the empty string for those that the record lacks, which are noted."""
+    for value, field in zip(dimensions, DIMENSIONS.values(), strict=True):
+        if value is None:
+            lacking.append(field)
+        elif not isinstance(value, str):
+            raise RejectedRecordError(Rejection.WRONG_TYPE, field)
+    return tuple([value or "" for value in dimensions])
+
+
+def _label(value: str) -> str:
     """Return a dimension as a label value: any string, without lone surrogates, cut to MAX_LABEL_BYTES of UTF-8."""
-    if not isinstance(value, str):
-        raise RejectedRecordError(Rejection.WRONG_TYPE, field)
     if not value.isascii():
         value = _SURROGATES.sub("\ufffd", value[:MAX_LABEL_BYTES])
         return value.encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
     return value[:MAX_LABEL_BYTES]
 
 
-def _count(value: Any, field: str) -> int:
-    """Return a whole number."""
+def _count(value: Any, field: str, lacking: list[str]) -> int:
+    """Return a whole number, as a number or in a string."""
+    if type(value) is str:
+        if len(value) < _MAX_DIGITS and value.isdigit() and value.isascii():
+            return int(value)  # nearly always, where the API writes strings
+        value = _number(value, field)
+    elif type(value) is float and value.is_integer():
+        value = int(value)
+    elif value is None:
+        return _nothing(field, lacking)
     if type(value) is int and 0 <= value <= MAX_NUMBER:
         return value
-    if type(value) is float and value.is_integer() and value >= 0:
-        return int(value)
     raise RejectedRecordError(_fault(value), field)
 
 
-def _big_count(value: Any, field: str) -> int:
-    """Return a whole number that the API writes as a string of digits, to keep it exact."""
-    if type(value) is not str:
-        return _count(value, field)
-    if value.isdigit() and value.isascii() and len(value) < _MAX_DIGITS:
-        return int(value)
-    digits = value.lstrip("0") or "0" if value else ""
-    if digits.isascii() and digits.isdigit():
-        return _count(int(digits) if len(digits) <= _MAX_DIGITS else math.inf, field)
-    if digits[:1] == "-" and digits[1:].isdigit():
-        raise RejectedRecordError(Rejection.NEGATIVE, field)
-    raise RejectedRecordError(Rejection.WRONG_TYPE, field)
+def _weighted(value: Any, field: str, calls: int, lacking: list[str]) -> tuple[int, int]:
+    """Return a mean over so many calls as its weighted sum and its weight; neither has any where it is not known."""
+    if value is None:
+        return _nothing(field, lacking), 0
+    if type(value) is str:
+        value = _number(value, field)
+    if type(value) not in (int, float) or not 0 <= value <= MAX_NUMBER:
+        raise RejectedRecordError(_fault(value), field)
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * MEAN_SCALE // denominator * calls, calls
 
 
-def _mean(value: Any, field: str) -> int:
-    """Return a latency in milliseconds as a whole multiple of 1 / LATENCY_SCALE."""
-    if type(value) is int and 0 <= value <= MAX_NUMBER:
-        return value * LATENCY_SCALE
-    if type(value) is float and 0 <= value < math.inf:
-        numerator, denominator = value.as_integer_ratio()
-        return numerator * LATENCY_SCALE // denominator
-    raise RejectedRecordError(_fault(value), field)
+def _nothing(field: str, lacking: list[str]) -> int:
+    """Return the amount of a field that the record lacks, and note it."""
+    if field in REQUIRED_FIELDS:
+        raise RejectedRecordError(Rejection.MISSING_FIELD, field)
+    lacking.append(field)
+    return 0
+
+
+def _number(text: str, field: str) -> float:
+    """Return the number that a string holds as JSON writes it: an exact integer where it is whole, else a float.
+
+    The work is bounded by the length of the string: a huge exponent makes an infinity or a zero, and no digits.
+    """
+    parts = _NUMBER.fullmatch(text)
+    if parts is None:
+        raise RejectedRecordError(Rejection.WRONG_TYPE, field)
+    sign, whole, fraction, exponent_sign, exponent = parts.groups("")
+    digits = whole + fraction
+    significant = digits.strip("0")
+    if not significant:
+        return 0
+    nearest = float(text)
+    if nearest == 0 or math.isinf(nearest):
+        return nearest
+    zeros = len(digits) - len(digits.rstrip("0")) - len(fraction)
+    places = zeros + int(exponent_sign + (exponent.lstrip("0") or "0"))
+    return int(sign + significant) * 10**places if places >= 0 else nearest
 
 
 def _fault(value: Any) -> Rejection:
@@ -140,12 +190,3 @@ def _fault(value: Any) -> Rejection:
     if value < 0:
         return Rejection.NEGATIVE
     return Rejection.WRONG_TYPE if value <= MAX_NUMBER else Rejection.NOT_FINITE
-
-
-_CHECK_OF: dict[Kind, Callable[[Any, str], int]] = {
-    Kind.COUNT: _count,
-    Kind.BIG_COUNT: _big_count,
-    Kind.MEAN: _mean,
-}
-_CHECKS = [(field, _CHECK_OF[kind]) for field, kind in FIELD_KINDS.items()]
-_LATENCY = list(FIELD_KINDS.values()).index(Kind.MEAN)

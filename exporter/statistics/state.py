@@ -2,17 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from exporter.config.sections import Query
 from exporter.errors import Reason
+from exporter.metrics import OPTIONAL_FIELDS
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.records import Rejection
+
+_Name = TypeVar("_Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one poll ended: with a snapshot, or with a reason and a message.
 
+    `incomplete` says how many of the valid records lacked each field.
     `finished_at` is a Unix timestamp, `finished` the same moment by the monotonic clock, `duration` in seconds.
     """
 
@@ -23,6 +28,7 @@ class Outcome:
     snapshot: Snapshot | None = None
     reason: Reason | None = None
     message: str = ""
+    incomplete: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +46,21 @@ class QueryState:
     skipped: int = 0
     failures: Mapping[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
     rejected: Mapping[Rejection, int] = field(default_factory=lambda: dict.fromkeys(Rejection, 0))
+    incomplete: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(OPTIONAL_FIELDS, 0))
     last: Outcome | None = None
     good: Outcome | None = None
 
     def after(self, outcome: Outcome) -> "QueryState":
         """Return the state after one more poll; a failed one leaves the last good data alone."""
-        failures, rejected = dict(self.failures), dict(self.rejected)
+        failures = dict(self.failures)
         if outcome.reason is not None:
             failures[outcome.reason] += 1
-        for reason, count in outcome.rejected.items():
-            rejected[reason] += count
         return replace(
             self,
             polls=self.polls + 1,
             failures=failures,
-            rejected=rejected,
+            rejected=_added(self.rejected, outcome.rejected),
+            incomplete=_added(self.incomplete, outcome.incomplete),
             last=outcome,
             good=outcome if outcome.snapshot is not None else self.good,
         )
@@ -79,3 +85,7 @@ class QueryState:
     def up(self, now: float) -> bool:
         """Whether the last poll succeeded and its data is not too old at `now` (monotonic)."""
         return self.last is not None and self.last.reason is None and self.snapshot(now) is not None
+
+
+def _added(counts: Mapping[_Name, int], more: Mapping[_Name, int]) -> Mapping[_Name, int]:
+    return {name: count + more.get(name, 0) for name, count in counts.items()}

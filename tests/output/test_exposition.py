@@ -113,6 +113,32 @@ async def test_a_latency_without_calls_is_absent():
     assert latency == [({"query": "default", "day": "today", "repo_id": "a"}, 1.5)]
 
 
+async def test_the_latency_is_the_mean_of_the_calls_it_is_known_for():
+    """Calls of unknown latency do not count as fast ones, and where none is known there is no series."""
+    found = snapshot(
+        raw_record(repoId="a", apiCalls=2, latency_ms=1500),
+        raw_record(repoId="a", apiCalls=2, latency_ms=None),
+        raw_record(repoId="b", apiCalls=5, latency_ms=None),
+    )
+    shown = await samples(found, QUERY)
+    latency = shown["flashback_ai_daily_latency_seconds"]
+    assert latency == [({"query": "default", "day": "today", "repo_id": "a"}, 1.5)]
+    calls = [
+        value for labels, value in shown["flashback_ai_daily_api_calls"] if labels["day"] == "today"
+    ]
+    assert calls == [4, 5]
+
+
+async def test_what_is_lacking_is_shown_as_empty_and_zero():
+    """A call outside a conversation has the empty conversation, and counts."""
+    query = Query(labels=("conversation_uuid",), metrics=("api_calls", "input_tokens"))
+    record = raw_record(apiCalls="4", conversationUuid=None, tokensIn=None)
+    shown = await samples(snapshot(record, query=query, days=(DAY,)), query)
+    labels = {"query": "default", "day": "today", "conversation_uuid": ""}
+    assert shown["flashback_ai_daily_api_calls"] == [(labels, 4)]
+    assert shown["flashback_ai_daily_input_tokens"] == [(labels, 0)]
+
+
 async def test_sums_beyond_a_float_are_infinite():
     """A sum that no float holds is +Inf, which parsers accept, and not a number that ends the scrape."""
     found = snapshot(*[raw_record(apiCalls=int(1.7e308), userUuid=user) for user in ("a", "b")])

@@ -24,6 +24,7 @@ from servers import (
 from exporter.api.auth import LOGIN
 from exporter.config.sections import Query
 from exporter.errors import Reason
+from exporter.metrics import OPTIONAL_FIELDS
 from exporter.polling.poll import ATTEMPTS
 from exporter.statistics.records import Rejection
 from exporter.statistics.state import QueryState
@@ -577,12 +578,12 @@ async def test_an_unusual_but_good_answer_is_taken(clock, content):
 
 async def test_a_retried_attempt_leaves_nothing_of_the_one_before(clock):
     """Records of an attempt that broke off half-way are not in the result, nor are its rejections counted."""
-    bad = record(apiCalls=-1)
-    body = statistics(*[bad] * 300, *[record()] * 500)
+    bad, incomplete = record(apiCalls=-1), record(host=None)
+    body = statistics(*[bad] * 300, *[incomplete] * 500)
     async with (
         raw_server(
             OK + b"Content-Length: 9999999\r\n\r\n" + body[:-1],
-            OK + b"Connection: close\r\n\r\n" + statistics(bad, record()),
+            OK + b"Connection: close\r\n\r\n" + statistics(bad, incomplete),
         ) as server,
         connected(None, clock, base_url=server.url) as client,
     ):
@@ -590,6 +591,7 @@ async def test_a_retried_attempt_leaves_nothing_of_the_one_before(clock):
     assert outcome.reason is None
     assert outcome.snapshot.records == 1
     assert outcome.rejected == {Rejection.NEGATIVE: 1}
+    assert outcome.incomplete == {"host": 1}
 
 
 # --- bookkeeping
@@ -597,15 +599,15 @@ async def test_a_retried_attempt_leaves_nothing_of_the_one_before(clock):
 
 async def test_records_left_out_are_counted_by_reason(clock):
     """Each record that fails validation is counted under its reason; the others make a good poll."""
-    no_host = record()
-    del no_host["host"]
+    no_calls = record()
+    del no_calls["apiCalls"]
     records = [
         record(),
         7,
         "text",
-        no_host,
+        no_calls,
         record(apiCalls="many"),
-        record(tokensIn=None),
+        record(tokensIn="a lot"),
         record(apiCalls=-1),
         record(timestamp=0),
         record(timestamp=1_704_067_200_000),
@@ -622,6 +624,32 @@ async def test_records_left_out_are_counted_by_reason(clock):
         Rejection.OUTSIDE_WINDOW: 1,
         Rejection.MILLISECONDS: 1,
     }
+
+
+async def test_valid_records_that_lack_something_are_counted_by_field(clock, logged):
+    """Each field that a valid record lacks is counted, and told in one line for debugging at most; others are not."""
+    absent = record()
+    del absent["userUuid"], absent["latency_ms"]
+    records = [
+        record(),
+        absent,
+        *[record(conversationUuid=None, userUuid=None)] * 50,
+        record(conversationUuid=None, apiCalls=-1),
+    ]
+    async with connected(fake_api(answer(200, statistics(*records))), clock) as client:
+        outcome = await poll(client, clock)
+    assert outcome.snapshot.records == 52
+    assert outcome.incomplete == {"userUuid": 51, "conversationUuid": 50, "latency_ms": 1}
+    assert outcome.rejected == {Rejection.NEGATIVE: 1}
+    (line,) = [line for line in logged().splitlines() if "lacked" in line]
+    assert "level=debug" in line
+    state = QueryState(Query(), None, 300, 3600).after(outcome).after(outcome)
+    assert {field: count for field, count in state.incomplete.items() if count} == {
+        "userUuid": 102,
+        "conversationUuid": 100,
+        "latency_ms": 2,
+    }
+    assert state.incomplete.keys() == set(OPTIONAL_FIELDS)
 
 
 async def test_an_answer_in_which_every_record_fails_is_a_failed_poll(clock):

@@ -319,6 +319,19 @@ def test_it_runs_before_there_is_a_webhook(tmp_path, copied):
         )
 
 
+def test_a_build_without_its_own_templates_is_skipped(tmp_path, monkeypatch):
+    """Where the build is one that looks for its default templates elsewhere and finds none, that is no failure."""
+    program = tmp_path / "alertmanager"
+    program.write_text(
+        '#!/bin/sh\necho "open /usr/share/of/its/own/default.tmpl: no such file or directory" >&2\nexit 1\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    needed = r"needs /usr/share/of/its/own/default\.tmpl"
+    with pytest.raises(pytest.skip.Exception, match=needed), alertmanager(tmp_path, CONFIG):
+        pass
+
+
 def test_a_receiver_can_be_tried(tmp_path, copied):
     """The command at the head of the configuration sends an alert to the receiver that it names."""
     (command,) = (words for words in commands("amtool") if words[1:3] == ["alert", "add"])

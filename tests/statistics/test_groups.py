@@ -5,7 +5,7 @@ from material import DAY, at_once, raw_record
 
 from exporter.config.sections import Query
 from exporter.errors import PollError, Reason
-from exporter.metrics import CALLS, FIELD_INDEX
+from exporter.metrics import CALLS, FIELD_INDEX, WEIGHT_INDEX
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import parse_record
 
@@ -129,6 +129,25 @@ def test_latencies_are_folded_by_weight():
     other = snapshot(records, max_groups=1).groups["other",][0]
     assert other is not None
     assert other[FIELD_INDEX["latency_ms"]] / other[CALLS] / 2**64 == (100 + 3 * 200) / 4
+
+
+def test_calls_of_unknown_latency_weigh_nothing():
+    """A mean is over the calls that it is known for, in a group and in `other`."""
+    records = [
+        calls("a", 1, latency_ms=100),
+        calls("a", 50, latency_ms=None),
+        calls("b", 3, latency_ms="200"),
+        calls("c", 6, latency_ms=None),
+        calls("d", 99),
+    ]
+    folded = snapshot(records, max_groups=1).groups["other",][0]
+    (alone,) = (days[0] for days in snapshot(records[:2]).groups.values())
+    for amounts, weight, mean in ((alone, 1, 100), (folded, 4, (100 + 3 * 200) / 4)):
+        assert amounts is not None
+        assert amounts[WEIGHT_INDEX["latency_ms"]] == weight
+        assert amounts[FIELD_INDEX["latency_ms"]] / weight / 2**64 == mean
+    assert folded is not None
+    assert folded[CALLS] == 60
 
 
 def test_many_groups_are_ranked_in_small_steps():

@@ -1,6 +1,7 @@
 """What holds for all input, tried on much of it."""
 
 import json
+import math
 from collections import Counter
 from contextlib import suppress
 
@@ -14,18 +15,40 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.api.json_stream import ResponseReader
 from exporter.config.sections import Query
 from exporter.errors import PollError
-from exporter.metrics import DIMENSIONS, FIELD_KINDS, METRICS, Kind
+from exporter.metrics import (
+    COUNT_FIELDS,
+    DIMENSIONS,
+    FIELD_INDEX,
+    MEAN_FIELDS,
+    METRICS,
+    OPTIONAL_FIELDS,
+    WEIGHT_INDEX,
+    Kind,
+)
 from exporter.statistics.groups import Grouping
-from exporter.statistics.records import parse_record
+from exporter.statistics.records import MEAN_SCALE, RejectedRecordError, parse_record
 
 DAYS = (DAY, DAY - 1, DAY - 2)
-COUNTS = [field for field, kind in FIELD_KINDS.items() if kind is not Kind.MEAN]
-
 names = st.sampled_from(["a", "b", "other", "", "é"])
 hostile = st.text(st.characters(), max_size=20) | st.sampled_from(
     ["other", '"', "\\", "\n", "\ud800", "x" * 2000]
 )
 numbers = st.integers(0, 2**70) | st.integers(0, 3)
+means = st.integers(0, 10**6) | st.floats(0, 1e300)
+
+
+def in_strings(amount: int) -> st.SearchStrategy[object]:
+    """Return a strategy for ways to write a whole number."""
+    zeros, places = st.integers(0, 400).map("0".__mul__), st.integers(0, 30)
+    return st.one_of(
+        st.just(amount),
+        zeros.map(lambda zeros: f"{zeros}{amount}"),
+        zeros.map(lambda zeros: f"{amount}.0{zeros}"),
+        places.map(lambda places: f"{amount * 10**places}e-{places}"),
+        places.map(
+            lambda places: f"{amount // 10**places}.{amount % 10**places:0{places}}0E+0{places}"
+        ),
+    )
 
 
 def records(texts: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, object]]:
@@ -33,13 +56,11 @@ def records(texts: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, object
     fields: dict[str, st.SearchStrategy[object]] = {
         "timestamp": st.sampled_from(DAYS).map(lambda day: day * 86_400),
         **dict.fromkeys(DIMENSIONS.values(), texts),
-        **{
-            field: numbers.map(str) if field.lower().startswith("tokens") else numbers
-            for field in COUNTS
-        },
-        "latency_ms": st.integers(0, 10**6) | st.floats(0, 1e300),
+        **dict.fromkeys(COUNT_FIELDS, numbers.flatmap(in_strings)),
+        **dict.fromkeys(MEAN_FIELDS, means | means.map(repr)),
     }
-    return st.fixed_dictionaries(fields)
+    optional = {name: st.none() | fields.pop(name) for name in OPTIONAL_FIELDS}
+    return st.fixed_dictionaries(fields, optional=optional)
 
 
 labels = st.lists(st.sampled_from(list(DIMENSIONS)), unique=True).map(tuple)
@@ -97,16 +118,80 @@ def test_both_outputs_are_read_back(raw_records, labels, max_groups):
         }
         for metric in METRICS:
             for split, field in metric.fields.items():
-                index = list(FIELD_KINDS).index(field)
+                index = FIELD_INDEX[field]
                 for group, days in snapshot.groups.items():
                     for day, amounts in zip(("today", "yesterday", "today-2"), days, strict=True):
                         amount = amounts[index] if amounts else 0
                         value = values.pop((metric.name, day, split, group), None)
                         if metric.kind is Kind.MEAN:
-                            assert (value is not None) == bool(amounts and amounts[0])
+                            weight = amounts[WEIGHT_INDEX[field]] if amounts else 0
+                            assert (value is not None) == bool(weight)
                         else:
                             assert value == float(amount)
         assert {name for name, *_ in values} == {"flashback_ai_daily_start_timestamp_seconds"}
+
+
+@given(
+    amounts=st.fixed_dictionaries(dict.fromkeys(COUNT_FIELDS, numbers)),
+    means=st.fixed_dictionaries(dict.fromkeys(MEAN_FIELDS, st.integers(0) | st.floats(0, 2**53))),
+    data=st.data(),
+)
+@settings(deadline=None, max_examples=150)
+def test_strings_hold_the_same_numbers(amounts, means, data):
+    """However a record's amounts are written, it is the record of the plain numbers."""
+    written = {field: data.draw(in_strings(amount), field) for field, amount in amounts.items()}
+    in_strings_too = {field: repr(mean) for field, mean in means.items()}
+    expected = parse_record(raw_record(**amounts, **means), {DAY: 0})
+    assert parse_record(raw_record(**written, **in_strings_too), {DAY: 0}) == expected
+    for field, mean in means.items():
+        numerator, denominator = mean.as_integer_ratio()
+        scaled = numerator * MEAN_SCALE // denominator
+        assert expected.amounts[FIELD_INDEX[field]] == scaled * amounts["apiCalls"]
+
+
+@given(record=records(names), lacking=st.sets(st.sampled_from(OPTIONAL_FIELDS)), data=st.data())
+@settings(deadline=None, max_examples=150)
+def test_what_lacks_changes_nothing_else(record, lacking, data):
+    """Null and absent are the same, are named, and leave the other dimensions and amounts as they were."""
+    whole = raw_record(**{field: value for field, value in record.items() if value is not None})
+    absent = {field: value for field, value in whole.items() if field not in lacking}
+    nulls = data.draw(st.sets(st.sampled_from(OPTIONAL_FIELDS))) & lacking
+    before = parse_record(whole, dict.fromkeys(DAYS, 0))
+    after = parse_record(absent | dict.fromkeys(nulls), dict.fromkeys(DAYS, 0))
+    assert set(after.lacking) == lacking
+    assert len(after.lacking) == len(lacking)
+    assert before.lacking == ()
+    assert after.dimensions == tuple(
+        "" if field in lacking else label
+        for field, label in zip(DIMENSIONS.values(), before.dimensions, strict=True)
+    )
+    gone = {FIELD_INDEX[field] for field in lacking if field in FIELD_INDEX}
+    gone |= {WEIGHT_INDEX[field] for field in lacking if field in WEIGHT_INDEX}
+    assert after.amounts == tuple(
+        0 if index in gone else amount for index, amount in enumerate(before.amounts)
+    )
+
+
+@given(text=st.text("0123456789.eE+-", max_size=12) | st.text(max_size=4), zeros=st.integers(0, 3))
+@settings(deadline=None, max_examples=500)
+def test_a_string_is_a_number_where_json_says_so(text, zeros):
+    """A mean in a string is taken where JSON takes the string for a number, and with zeros in front of that."""
+    try:
+        number = json.loads(text if text.isascii() and text == text.strip() else "x")
+    except ValueError:
+        number = None
+    good = type(number) in (int, float) and 0 <= number < float("inf")
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    if good or not digits.startswith("0"):
+        text = sign + "0" * zeros * good + digits
+        try:
+            record = parse_record(raw_record(latency_ms=text, apiCalls=1), {DAY: 0})
+        except RejectedRecordError:
+            assert not good
+        else:
+            assert good
+            mean = record.amounts[FIELD_INDEX["latency_ms"]] / MEAN_SCALE
+            assert math.isclose(mean, number, abs_tol=1 / MEAN_SCALE)
 
 
 def key(sample: dict[str, str], labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import httpx
 
 from exporter.api.client import FlashbackClient
 from exporter.config.sections import Api, Query
+from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
 from exporter.output.exposition import Exposition, assemble, render_query
 from exporter.polling.poll import Poll
 from exporter.statistics.groups import Snapshot
@@ -18,17 +19,8 @@ def raw_record(**fields: object) -> dict[str, object]:
     """Return a valid record of today as the API sends it, with some fields of one's own."""
     record: dict[str, object] = {
         "timestamp": DAY * 86_400,
-        **dict.fromkeys(
-            ("repoId", "aiLlmId", "repoAiApiKeyId", "llmType", "llmModel", "host"), "x"
-        ),
-        **dict.fromkeys(("userUuid", "conversationUuid"), "y"),
-        **dict.fromkeys(("tokensIn", "tokensOut", "llmTokensIn", "llmTokensOut"), "0"),
-        **dict.fromkeys(
-            ("activeConversations", "apiCalls", "policyViolations", "numAlerts", "numBlocks"), 0
-        ),
-        **dict.fromkeys(
-            ("numSeverityLow", "numSeverityMedium", "numSeverityHigh", "latency_ms"), 0
-        ),
+        **dict.fromkeys(DIMENSIONS.values(), "x"),
+        **{field: "0" if kind is Kind.BIG_COUNT else 0 for field, kind in FIELD_KINDS.items()},
     }
     return record | fields
 

@@ -20,6 +20,7 @@ from exporter import log
 from exporter.api.client import DAILY, FlashbackClient
 from exporter.config.sections import Api, Query
 from exporter.errors import PollError
+from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
 from exporter.polling.poll import Poll
 
 BASE_URL = "https://api.example.com"
@@ -48,26 +49,12 @@ def surroundings():
 
 
 def record(**fields):
-    """Return a valid record of today."""
-    ids = (
-        "repoId",
-        "aiLlmId",
-        "repoAiApiKeyId",
-        "llmType",
-        "llmModel",
-        "host",
-        "userUuid",
-        "conversationUuid",
-    )
-    counts = ("activeConversations", "apiCalls", "policyViolations", "numAlerts", "numBlocks")
-    severities = ("numSeverityLow", "numSeverityMedium", "numSeverityHigh")
-    tokens = ("tokensIn", "tokensOut", "llmTokensIn", "llmTokensOut")
+    """Return a valid record of today, with something in every field."""
+    amounts = {Kind.COUNT: 1, Kind.BIG_COUNT: "10", Kind.MEAN: 250}
     return {
         "timestamp": TODAY,
-        **dict.fromkeys(ids, "a"),
-        **dict.fromkeys(counts + severities, 1),
-        **dict.fromkeys(tokens, "10"),
-        "latency_ms": 250,
+        **dict.fromkeys(DIMENSIONS.values(), "a"),
+        **{field: amounts[kind] for field, kind in FIELD_KINDS.items()},
         **fields,
     }
 

@@ -14,12 +14,13 @@ from clocks import HandClock
 from loopback import Gate, configuration, polled, running, served, until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from servers import record, statistics
 
 from exporter.config.load import load_config
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Fault, Simulator
 from exporter.errors import Reason
-from exporter.metrics import OWN_METRICS, PREFIX
+from exporter.metrics import OPTIONAL_FIELDS, OWN_METRICS, PREFIX
 from exporter.statistics.records import Rejection
 from exporter.web.app import OPENMETRICS, TEXT
 
@@ -291,14 +292,15 @@ async def test_own_metrics_exist_before_the_first_poll_has_finished(clock, gate)
     ]
     assert not missing
     for query in ("few", "other"):
-        for name, reasons in (
-            ("flashback_exporter_poll_failures_total", Reason),
-            ("flashback_exporter_rejected_records_total", Rejection),
+        for name, label, values in (
+            ("flashback_exporter_poll_failures_total", "reason", Reason),
+            ("flashback_exporter_rejected_records_total", "reason", Rejection),
+            ("flashback_exporter_incomplete_records_total", "field", OPTIONAL_FIELDS),
         ):
             counts = {
-                labels["reason"]: count for labels, count in found[name] if labels["query"] == query
+                labels[label]: count for labels, count in found[name] if labels["query"] == query
             }
-            assert counts == dict.fromkeys(map(str, reasons), 0)
+            assert counts == dict.fromkeys(map(str, values), 0)
         for name in (
             "flashback_up",
             "flashback_exporter_polls_total",
@@ -464,6 +466,24 @@ class TestReload:
             response = await client.post("/-/reload")
         assert response.status_code == 500
         assert "api.tls_config" in response.text
+
+    async def test_counts_of_incomplete_records_go_on_after_a_reload(self, file, gate, clock):
+        """What was counted for a query stays counted where a reload lets it ask something else."""
+        body = statistics(record(userUuid=None), record(userUuid=None, latency_ms=None), record())
+        gate.simulator.misbehave(Fault(body=body), Fault(body=body))
+        lacking = partial(value, name="flashback_exporter_incomplete_records_total", query="few")
+        async with self.running(file, clock) as (_, client):
+            await polled(client)
+            before = (await client.get("/metrics")).text
+            file.write(FEW_GROUPS | {"filters": {"llm_type": ["openai"]}})
+            assert (await client.post("/-/reload")).status_code == 200
+            at_once = (await client.get("/metrics")).text
+            await until(
+                client, "/metrics", lambda response: lacking(response.text, field="userUuid") == 4
+            )
+        assert lacking(before, field="userUuid") == lacking(at_once, field="userUuid") == 2
+        assert lacking(before, field="latency_ms") == 1
+        assert lacking(before, field="host") == 0
 
     async def test_a_good_configuration_takes_over(self, file, clock):
         """A new query is polled at once, one that is gone leaves nothing behind, one as before keeps its data."""
