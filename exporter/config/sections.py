@@ -108,7 +108,7 @@ class Api(Settings):
             yield Problem("", _NO_WAY_TO_SIGN_IN)
 
 
-class Poll(Settings):
+class Polling(Settings):
     """When to poll and how many days to ask for."""
 
     interval: Interval = 300.0
@@ -157,14 +157,14 @@ class Config(Settings):
     """The whole configuration."""
 
     api: Api
-    poll: Poll = Poll()
+    poll: Polling = Polling()
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
     _places: Places = PrivateAttr(default_factory=Places)
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where names are not different, or data would be too old before the next poll."""
-        default = Poll()
+        default = Polling()
         poll, queries = given.get("poll"), given.get("queries")
         times = poll if isinstance(poll, Mapping) else {}
         age = seconds_or(times.get("max_data_age"), default.max_data_age)
