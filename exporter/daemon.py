@@ -83,7 +83,6 @@ class Exporter:
                 )  # its files may have other content behind the same names
                 same_api = config.api == self._config.api and not (tls.ca_file or tls.cert_file)
                 client = self._client if same_api else self._connected(config)
-                client.heed(self._client)
             except ConfigError as error:
                 self.reload_successful = False
                 _log.error(
@@ -93,6 +92,8 @@ class Exporter:
                 raise
             await self._publication.change(lambda states: _states(config, states))
             before, self._client, self._config = self._client, client, config
+            if before is not client:
+                client.take_over(before)
             self.scheduler.replace(_plans(config, client))
             if before is not client:
                 self._retire(before)
@@ -111,6 +112,7 @@ class Exporter:
             try:
                 while self.scheduler.uses(client):
                     await self._clock.sleep(1)
+                await client.retire()
             finally:
                 await client.aclose()
 
@@ -120,13 +122,9 @@ class Exporter:
 
 
 def _source(config: Config, query: Query) -> object:
-    account = (
-        config.api.base_url,
-        config.api.authorization,
-        config.api.login,
-        config.api.refresh_token_file,
-    )
-    return account, config.poll.days, query.model_copy(update={"interval": None})
+    """Return what makes a question: equal ones have the same answer, whoever asks and how much of it is shown."""
+    email = config.api.login.email if config.api.login else None
+    return config.api.base_url, email, query.filters, query.labels
 
 
 def _states(config: Config, before: States) -> States:
@@ -140,7 +138,7 @@ def _states(config: Config, before: States) -> States:
         )
         state = before.get(query.name) or QueryState(query, source, interval, age)
         if state.source != source:
-            state = replace(state, last=None, good=None)
+            state = replace(state, last=None, good=None, aside=None)
         states[query.name] = replace(
             state, query=query, source=source, interval=interval, max_data_age=age
         )

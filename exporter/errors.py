@@ -4,7 +4,8 @@ ExporterError
 ├── ConfigError      the configuration, all of its problems at once
 ├── ListenError      the web server cannot have its address
 └── PollError        why a poll, or one request of it, failed
-    └── RefusedError the API refused a sign-in or a refresh for good
+    ├── RefusedError the API refused a sign-in or a refresh for good
+    └── TruncatedError an answer ended in its middle
 """
 
 from collections.abc import Sequence
@@ -68,3 +69,10 @@ class RefusedError(PollError):
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.AUTH, message)
+
+
+class TruncatedError(PollError):
+    """An answer ended before it was complete; where nothing says how long it is, the connection broke."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.INVALID_RESPONSE, message)

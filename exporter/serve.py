@@ -40,11 +40,14 @@ async def run(
     loop = asyncio.get_running_loop()
     server = serving(app)
     reloads: set[asyncio.Task[None]] = set()
+    stopping: list[asyncio.Task[None]] = []
 
     def end(number: int) -> None:
         if not server.should_exit:
             _log.info("ending", signal=signal.Signals(number).name)
             server.should_exit = True
+            # Beside the web server: both need seconds, for clients that read slowly and for a renewal of tokens.
+            stopping.append(loop.create_task(exporter.stop(), name="stop"))
             last_resort = threading.Timer(_LAST_RESORT, os._exit, args=[0])
             last_resort.daemon = True
             last_resort.start()
@@ -62,7 +65,7 @@ async def run(
     _log.info("serving", addresses=bound(sockets))
     greet(addresses(sockets))
     await serve
-    await exporter.stop()
+    await asyncio.gather(exporter.stop(), *stopping)
 
 
 async def _reload(exporter: Exporter) -> None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Generator
 from typing import Any
 
-from exporter.errors import PollError, Reason
+from exporter.errors import PollError, Reason, TruncatedError
 
 _MAX_VALUE = (
     1 << 20
@@ -177,7 +177,7 @@ class ResponseReader:
 
     def _more(self) -> Generator[Any, None, None]:
         if self._ended:
-            raise _invalid(
+            raise TruncatedError(
                 "the answer is not complete"
                 if self._text or self._members
                 else "the answer is empty"

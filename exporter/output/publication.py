@@ -102,12 +102,18 @@ class Publication:
 
     async def _next(self, states: States) -> View:
         before, today, now = self._view, utc_day(self._clock.time()), self._clock.monotonic()
+        states = {name: state.on(today) for name, state in states.items()}
         shown = {}
         for name, state in states.items():
             snapshot = state.snapshot(now)
             if snapshot is not None:
                 old = before.shown.get(name)
-                unchanged = old is not None and old[0] is snapshot and before.today == today
+                unchanged = (
+                    old is not None
+                    and old[0] is snapshot
+                    and before.today == today
+                    and before.states[name].query == state.query
+                )
                 rendered = (
                     old[1]
                     if old and unchanged

@@ -25,6 +25,8 @@ from exporter.statistics.state import Outcome
 ATTEMPTS = 5
 _BACKOFF = wait_random_exponential(multiplier=1, max=30)
 _LOGGED_REJECTIONS = 3
+_LEAST_SECONDS = 1.0  # an attempt that has less is not begun,
+_LEAST_SHARE = 0.1  # or less than this of the poll's time, where that is short
 
 _log = structlog.get_logger(__name__)
 
@@ -102,11 +104,11 @@ class Poll:
         )
 
     def _attempts(self, deadline: float) -> AsyncRetrying:
+        least = min(_LEAST_SECONDS, _LEAST_SHARE * self.seconds)
+
         def enough(state: RetryCallState) -> bool:
-            return (
-                state.attempt_number >= self.attempts
-                or self.clock.monotonic() + state.upcoming_sleep >= deadline
-            )
+            left = deadline - self.clock.monotonic() - state.upcoming_sleep
+            return state.attempt_number >= self.attempts or left < least
 
         def log(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None

@@ -16,6 +16,7 @@ from exporter.config.sections import Query
 from exporter.output.publication import Publication
 from exporter.polling.poll import Poll, window
 from exporter.statistics.groups import Snapshot
+from exporter.statistics.state import Outcome, QueryState
 
 SHARE_OF_INTERVAL = 0.9  # a poll ends well before the next one is due
 _STEP = 5.0  # seconds by which the wall clock may drift from the pace of waiting before it counts as set
@@ -35,15 +36,28 @@ class Plan:
     client: FlashbackClient
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A poll under way; a regular one was due on its query's timer."""
+
+    plan: Plan
+    regular: bool
+
+
 class Scheduler:
-    """Runs the plans. Polls of one query never overlap: one that would is skipped and counted."""
+    """Runs the plans. Polls of one query never overlap: one that would is skipped.
+
+    It is counted, unless what is under way is a poll that no timer brought: one at the start, at a reload, at
+    midnight, or after the clock was set.
+    """
 
     def __init__(self, publication: Publication, clock: Clock) -> None:
         """Prepare; `start` begins."""
         self._publication = publication
         self._clock = clock
         self._plans: Mapping[str, Plan] = {}
-        self._running: dict[str, Plan] = {}
+        self._running: dict[str, _Run] = {}
+        self._out_of_turn: set[str] = set()
         self._tasks: set[asyncio.Task[None] | None] = set()
         self._watch: asyncio.Task[None] | None = None
         # Two instances: the second one is there to count that it was skipped.
@@ -61,7 +75,7 @@ class Scheduler:
 
     def uses(self, client: FlashbackClient) -> bool:
         """Whether a poll under way began with this client."""
-        return any(plan.client is client for plan in self._running.values())
+        return any(run.plan.client is client for run in self._running.values())
 
     def seconds_to_next_poll(self, name: str) -> float | None:
         """Return when a query is polled next, in seconds from now; None where it is not scheduled."""
@@ -101,17 +115,21 @@ class Scheduler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, name: str) -> None:
+        regular = name not in self._out_of_turn
+        self._out_of_turn.discard(name)
         if name not in self._plans:  # a reload removed it just before its turn
             return
-        if name in self._running:
-            await self._publication.skip(name)
+        if under_way := self._running.get(name):
+            if under_way.regular:
+                await self._publication.skip(name)
             return
         self._tasks.add(asyncio.current_task())
         with suppress(
             asyncio.CancelledError
         ):  # that is `stop`; APScheduler would log it as a fault
             try:
-                plan = self._running[name] = self._plans[name]
+                plan = self._plans[name]
+                self._running[name] = _Run(plan, regular)
                 asked = window(self._clock, plan.days)
                 await self._poll(plan)
             finally:
@@ -127,12 +145,19 @@ class Scheduler:
         outcome = await Poll(
             plan.query, plan.days, seconds, plan.client, self._clock, self._data(plan)
         ).run()
+        _log_if_new(outcome, self._state(plan))
         await self._publication.add(plan.query.name, plan.source, outcome)
 
-    def _data(self, plan: Plan) -> Snapshot | None:
-        """Return the last good data of a plan's query."""
+    def _state(self, plan: Plan) -> QueryState | None:
         state = self._publication.view.states.get(plan.query.name)
-        return state.good.snapshot if state and state.good and state.source == plan.source else None
+        return state if state and state.source == plan.source else None
+
+    def _data(self, plan: Plan) -> Snapshot | None:
+        """Return the data whose groups keep their series; none where a reload allows fewer of them."""
+        state = self._state(plan)
+        snapshot = state.good.snapshot if state and state.good else None
+        too_many = snapshot is not None and len(snapshot.groups) > plan.query.max_groups + 1
+        return None if too_many else snapshot
 
     async def _watch_clock(self) -> None:
         """Roll the days over at midnight and poll; poll too when the clock was set or the machine was suspended.
@@ -152,5 +177,24 @@ class Scheduler:
 
     def _poll_soon(self, name: str) -> None:
         """Poll now, and then on the timer; a poll under way sees for itself whether it must begin again."""
-        pause = self._plans[name].interval if name in self._running else 0
+        pause = 0.0
+        if name in self._running:
+            pause = self._plans[name].interval
+        else:
+            self._out_of_turn.add(name)
         self._timers.modify_job(name, next_run_time=now_utc() + timedelta(seconds=pause))
+
+
+def _log_if_new(outcome: Outcome, before: QueryState | None) -> None:
+    """Log the first good poll of a query, and the first after a failure."""
+    if outcome.snapshot is None or before is None:
+        return
+    failed = before.last is not None and before.last.reason is not None
+    if before.good is None or failed:
+        _log.info(
+            "first good poll" if before.good is None else "poll good again",
+            query=before.query.name,
+            records=outcome.snapshot.records,
+            groups=len(outcome.snapshot.groups),
+            seconds=round(outcome.duration, 2),
+        )

@@ -12,6 +12,8 @@ from exporter.statistics.records import Rejection
 
 _Name = TypeVar("_Name", bound=str)
 
+_STEP = 60.0  # seconds; less is a clock that is being kept right
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -35,7 +37,8 @@ class Outcome:
 class QueryState:
     """One query, its counters since the start, how its last poll ended, and its last good one.
 
-    `source` is equal for two configurations that ask the same question of the same account. Times are in seconds.
+    `source` is equal for two configurations that ask the same question of the same account. `aside` is a good poll of
+    another day, which the last one has replaced because the wall clock was set in between. Times are in seconds.
     """
 
     query: Query
@@ -49,6 +52,7 @@ class QueryState:
     incomplete: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(OPTIONAL_FIELDS, 0))
     last: Outcome | None = None
     good: Outcome | None = None
+    aside: Outcome | None = None
 
     def after(self, outcome: Outcome) -> "QueryState":
         """Return the state after one more poll; a failed one leaves the last good data alone."""
@@ -63,7 +67,21 @@ class QueryState:
             incomplete=_added(self.incomplete, outcome.incomplete),
             last=outcome,
             good=outcome if outcome.snapshot is not None else self.good,
+            aside=self._aside(outcome) if outcome.snapshot is not None else self.aside,
         )
+
+    def on(self, today: int) -> "QueryState":
+        """Return the state with the good poll that fits a day best: where the clock was set back, the one set aside."""
+        if self.aside is None or _distance(self.good, today) <= _distance(self.aside, today):
+            return self
+        return replace(self, good=self.aside, aside=self.good)
+
+    def _aside(self, outcome: Outcome) -> Outcome | None:
+        """Return which good poll to keep beside a new one: of another day, not too old, before the clock was set."""
+        kept = self.good if self.good and _clock_was_set(self.good, outcome) else self.aside
+        if kept is None or outcome.finished - kept.finished > self.max_data_age:
+            return None
+        return None if _newest_day(kept) == _newest_day(outcome) else kept
 
     def after_skip(self) -> "QueryState":
         """Return the state after a poll that was left out."""
@@ -85,6 +103,22 @@ class QueryState:
     def up(self, now: float) -> bool:
         """Whether the last poll succeeded and its data is not too old at `now` (monotonic)."""
         return self.last is not None and self.last.reason is None and self.snapshot(now) is not None
+
+
+def _newest_day(outcome: Outcome) -> int:
+    return outcome.snapshot.days[0] if outcome.snapshot else 0
+
+
+def _distance(outcome: Outcome | None, today: int) -> float:
+    """Return how many days a poll's window ends before today; nothing fits worse than one that ends after it."""
+    ends = today - _newest_day(outcome) if outcome else -1
+    return ends if ends >= 0 else float("inf")
+
+
+def _clock_was_set(before: Outcome, after: Outcome) -> bool:
+    """Whether the wall clock was set between two polls: it went another way than the monotonic one."""
+    wall = after.finished_at - before.finished_at
+    return abs(wall - (after.finished - before.finished)) > _STEP
 
 
 def _added(counts: Mapping[_Name, int], more: Mapping[_Name, int]) -> Mapping[_Name, int]:

@@ -4,8 +4,10 @@ import asyncio
 import base64
 import json
 import logging
+import shutil
 import stat
-from contextlib import asynccontextmanager
+import subprocess
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 import pytest
@@ -26,8 +28,10 @@ from servers import (
     surroundings,
 )
 
-from exporter.api.auth import LOGIN, REFRESH, Authenticator, Token
+from exporter.api.auth import LOGIN, REFRESH, Authenticator
 from exporter.api.client import DAILY, FlashbackClient
+from exporter.api.redaction import Redactor
+from exporter.api.tokens import Token
 from exporter.config.sections import Api, Config
 from exporter.demo.simulator import EMAIL, PASSWORD
 from exporter.errors import PollError, Reason
@@ -298,10 +302,10 @@ async def test_a_secret_file_that_holds_no_secret_fails_the_poll(
         (answer(200, b"<html>"), Reason.INVALID_RESPONSE, 1),
         (answer(200, b"[]"), Reason.INVALID_RESPONSE, 1),
         (answer(200, b"[" * 100_000), Reason.INVALID_RESPONSE, 1),
-        (answer(200, {"success": True}), Reason.INVALID_RESPONSE, 1),
-        (answer(200, {"success": True, "accessToken": None}), Reason.INVALID_RESPONSE, 1),
-        (answer(200, {"success": True, "accessToken": ""}), Reason.INVALID_RESPONSE, 1),
-        (answer(200, {"success": True, "accessToken": {"a": 1}}), Reason.INVALID_RESPONSE, 1),
+        (answer(200, {"success": True}), Reason.AUTH, 1),
+        (answer(200, {"success": True, "accessToken": None}), Reason.AUTH, 1),
+        (answer(200, {"success": True, "accessToken": ""}), Reason.AUTH, 1),
+        (answer(200, {"success": True, "accessToken": {"a": 1}}), Reason.AUTH, 1),
         (answer(200, b" " * 10_000_000), Reason.TOO_LARGE, 1),
         (httpx.ConnectError("no"), Reason.NETWORK, 5),
         (httpx.ReadTimeout("no"), Reason.TIMEOUT, 5),
@@ -420,6 +424,15 @@ async def test_the_expiry_of_a_bearer_token_is_known_where_it_is_a_jwt(clock):
         ("a", {"expiresAt": NOW + 1800}, NOW + 1800),
         ("a", {"expiresAt": (NOW + 1800) * 1000}, NOW + 1800),
         ("a", {"expiresAt": NOW + 1800.5}, NOW + 1800.5),
+        ("a", {"expiresAt": str(NOW + 1800)}, NOW + 1800),
+        ("a", {"expiresAt": str((NOW + 1800) * 1000)}, NOW + 1800),
+        ("a", {"expiresAt": "9" * 400}, NOW + 3600),
+        (jwt(exp=str(NOW + 1800)), {}, NOW + 1800),
+        (jwt(exp=NOW + 1800), {"expiresAt": NOW - 10}, NOW + 1800),
+        (jwt(iat=NOW - 50_000, exp=NOW - 48_200), {"expiresAt": NOW - 60_000}, NOW - 48_200),
+        ("a", {"expiresAt": NOW - 10}, NOW + 3600),
+        ("a", {"expiresAt": NOW + 1}, NOW + 3600),
+        (jwt(exp=NOW - 10), {"expiresAt": NOW - 10}, NOW + 3600),
         (jwt(exp=NOW + 1800), {}, NOW + 1800),
         (jwt(exp=NOW + 1800), {"expiresAt": None}, NOW + 1800),
         (jwt(exp=NOW + 1800), {"expiresAt": "soon"}, NOW + 1800),
@@ -478,14 +491,44 @@ async def test_a_wrong_clock_does_not_shorten_a_jwt(clock):
     assert login.call_count == 2
 
 
-async def test_an_expiry_in_the_past_is_not_believed(clock):
+@pytest.mark.parametrize("left", [-100_000, -10, 0, 1, 20])
+async def test_an_expiry_in_the_past_is_not_believed(clock, left):
     """A token that is new and has expired already, by a wrong clock here or there, is used for the usual hour."""
     api = fake_api()
-    login = api.post(LOGIN).mock(side_effect=in_turn(signed_in("a", expiresAt=NOW - 10)))
+    login = api.post(LOGIN).mock(side_effect=in_turn(signed_in("a", expiresAt=NOW + left)))
     async with connected(api, clock, login=ME) as client:
         for _ in range(3):
             await fetch(client, clock)
+            clock.move(1000)
     assert login.call_count == 1
+
+
+async def test_a_life_that_began_in_the_past_is_counted_by_its_own_dates(clock):
+    """Where the API's clock is behind, iat and exp tell how long the token lives, although both are over here."""
+    api = fake_api()
+    token = jwt(iat=NOW - 7200, exp=NOW - 6600)
+    login = api.post(LOGIN).mock(side_effect=in_turn(signed_in(token, expiresAt=NOW - 9000)))
+    async with connected(api, clock, login=ME) as client:
+        await fetch(client, clock)
+        clock.move(479)
+        await fetch(client, clock)
+        assert login.call_count == 1
+        clock.move(2)
+        await fetch(client, clock)
+    assert login.call_count == 2
+
+
+async def test_a_refresh_may_call_its_token_in_another_way(account, clock):
+    """The answer to a refresh has `token` beside `accessToken`: either is taken."""
+    async with connected(account.router, clock, login=ME) as client:
+        await fetch(client, clock)
+        account.valid = "access-2"
+        account.refresh.mock(
+            side_effect=in_turn(answer(200, {"success": True, "token": "access-2"}))
+        )
+        assert await fetch(client, clock, 3) == statistics()
+        account.valid = None
+    assert account.login.call_count == 1
 
 
 @pytest.mark.parametrize(
@@ -518,6 +561,227 @@ async def test_a_refresh_needs_no_password(account, clock, tmp_path):
         outcome = await poll(client, clock)
     assert outcome.reason is None
     assert account.counts()[:2] == (1, 1)
+
+
+@pytest.fixture
+def hung():
+    """Return an event that a refresh waits for, and one that is set once it does."""
+    return asyncio.Event(), asyncio.Event()
+
+
+def hanging(account, hung):
+    """Let the refreshes of an account wait."""
+    go_on, asked = hung
+
+    async def slow(request):
+        asked.set()
+        await go_on.wait()
+        return account._refresh(request)
+
+    account.refresh.mock(side_effect=slow)
+
+
+async def test_a_renewal_that_hangs_fails_no_poll_whose_token_is_good(account, clock, hung):
+    """While the refresh does not answer, polls go on with the old token, and the new one is used once it is there."""
+    async with (
+        asyncio.timeout(DEADLINE),
+        connected(account.router, clock, login=ME, max_concurrent_requests=1) as client,
+    ):
+        await fetch(client, clock)
+        hanging(account, hung)
+        clock.move(3400)
+        for _ in range(3):
+            assert (await poll(client, clock, seconds=0.4)).reason is None
+        assert hung[1].is_set()
+        assert account.daily.call_count == 4
+        hung[0].set()
+        assert (await poll(client, clock)).reason is None
+    assert account.counts()[:2] == (1, 1)
+    assert account.daily.calls.last.request.headers["authorization"] == "Bearer access-2"
+
+
+async def test_a_renewal_that_hangs_holds_up_polls_once(account, clock, hung):
+    """A renewal that was waited for in vain is not waited for again: its time is counted from its own beginning."""
+    async with (
+        asyncio.timeout(DEADLINE),
+        connected(account.router, clock, login=ME) as client,
+    ):
+        await fetch(client, clock)
+        hanging(account, hung)
+        clock.move(3400)
+        assert (await poll(client, clock, seconds=0.2)).reason is None
+        clock.move(5)
+        assert (await poll(client, clock, seconds=1000)).reason is None
+        hung[0].set()
+
+
+async def test_a_renewal_that_hangs_is_waited_for_where_there_is_no_other_token(
+    account, clock, hung
+):
+    """Once the old token has expired, the poll needs the new one and fails without it."""
+    async with (
+        asyncio.timeout(DEADLINE),
+        connected(account.router, clock, login=ME) as client,
+    ):
+        await fetch(client, clock)
+        hanging(account, hung)
+        clock.move(3600)
+        outcome = await poll(client, clock, seconds=0.2)
+        assert outcome.reason is Reason.TIMEOUT
+        assert outcome.message == "signing in took all the time of this poll"
+        hung[0].set()
+        assert (await poll(client, clock)).reason is None
+    assert account.counts()[:2] == (1, 1)
+
+
+# --- another client for the same account
+
+
+@asynccontextmanager
+async def reloaded(router, clock, before, after):
+    """Hand out a client, and one that has taken over from it."""
+    async with (
+        connected(router, clock, **before) as old,
+        connected(router, clock, **{**before, **after}) as new,
+    ):
+        yield old, new
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"timeout": "20s"},
+        {"login": {"email": ME["email"], "password": "another"}},
+        {"max_response_size": "1MiB"},
+        {"tls_config": {"insecure_skip_verify": True}},
+    ],
+    ids=["timeout", "password", "size", "TLS"],
+)
+async def test_a_client_for_the_same_account_keeps_the_tokens(account, clock, after):
+    """Tokens belong to the account: another timeout or password is no reason to sign in again."""
+    async with reloaded(account.router, clock, {"login": ME}, after) as (old, new):
+        await fetch(old, clock)
+        new.take_over(old)
+        assert new.token_expires_at == old.token_expires_at
+        await fetch(new, clock)
+        assert account.counts() == (1, 0, 2)
+        account.forget()
+        await fetch(new, clock)
+    assert account.counts() == (1, 1, 4)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"login": {"email": "you@example.com", "password": "secret"}},
+        {"base_url": "https://b.example.com"},
+    ],
+    ids=["e-mail", "address"],
+)
+async def test_a_client_for_another_account_signs_in(account, clock, after):
+    """Tokens of one account, or of one API, are never sent for another."""
+    other = fake_api()
+    other.post(LOGIN).mock(side_effect=in_turn(signed_in("access-of-another")))
+    async with (
+        connected(account.router, clock, login=ME) as old,
+        connected(account.router, clock, **{"login": ME, **after}) as new,
+    ):
+        await fetch(old, clock)
+        new.take_over(old)
+        assert new.token_expires_at == 0
+        if "base_url" not in after:
+            await fetch(new, clock)
+            assert account.counts()[0] == 2
+
+
+async def test_another_refresh_token_file_is_another_account(account, clock, tmp_path):
+    """A file with a refresh token may be anybody's: nothing is kept where another one is named."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text("refresh-1")
+    account.sign_in()
+    before, after = ({"refresh_token_file": str(tmp_path / name)} for name in ("one", "two"))
+    async with reloaded(account.router, clock, before, after) as (old, new):
+        await fetch(old, clock)
+        new.take_over(old)
+        assert (await failure(new, clock)).reason is Reason.AUTH
+    assert account.refresh.call_count == 2
+
+
+async def test_a_refresh_token_that_could_not_be_saved_outlives_its_client(
+    account, clock, tmp_path
+):
+    """The one refresh token that is good is in memory alone: the next client goes on with it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file = folder / "token"
+    file.write_text("refresh-1")
+    account.sign_in()
+    before = {"refresh_token_file": str(file)}
+    async with reloaded(account.router, clock, before, {"timeout": "20s"}) as (old, new):
+        account.refresh.mock(side_effect=lambda request: _gone(folder) or account._refresh(request))
+        await fetch(old, clock)
+        new.take_over(old)
+        await old.retire()
+        account.forget()
+        assert (await poll(new, clock)).reason is None
+    assert account.counts()[:2] == (0, 2)
+
+
+def _gone(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def test_a_renewal_under_way_serves_the_next_client_too(account, clock, tmp_path, hung):
+    """One refresh token is spent once, although a reload comes in between, and the old client waits for the answer."""
+    file = tmp_path / "token"
+    file.write_text("refresh-1")
+    account.sign_in()
+    hanging(account, hung)
+    before = {"refresh_token_file": str(file)}
+    async with (
+        asyncio.timeout(DEADLINE),
+        reloaded(account.router, clock, before, {"timeout": "20s"}) as (old, new),
+    ):
+        first = asyncio.create_task(fetch(old, clock))
+        await hung[1].wait()
+        new.take_over(old)
+        first.cancel()
+        retiring = asyncio.create_task(old.retire())
+        second = asyncio.create_task(fetch(new, clock))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not retiring.done()
+        hung[0].set()
+        assert await second == statistics()
+        await retiring
+    assert account.refresh.call_count == 1
+    assert file.read_text() == "refresh-2\n"
+
+
+async def test_a_refusal_outlives_a_client(account, clock):
+    """What the API has refused is not sent again by the next client either, unless it is another password."""
+    account.login.mock(side_effect=in_turn(refused()))
+    after = {"timeout": "20s"}
+    async with reloaded(account.router, clock, {"login": ME}, after) as (old, new):
+        await failure(old, clock)
+        new.take_over(old)
+        assert "not tried again" in str(await failure(new, clock))
+    assert account.login.call_count == 1
+
+
+async def test_secrets_of_the_client_before_are_hidden_too(account, clock):
+    """The next client hides what the one before has sent."""
+    account.login.mock(
+        side_effect=in_turn(signed_in("canary-access", refreshToken="canary-refresh"))
+    )
+    account.daily.mock(
+        side_effect=in_turn(answer(), answer(403, {"message": "canary-access is no good"}))
+    )
+    after = {"timeout": "20s"}
+    async with reloaded(account.router, clock, {"login": ME}, after) as (old, new):
+        await fetch(old, clock)
+        new.take_over(old)
+        _hidden(str(await failure(new, clock)))
 
 
 # --- refresh tokens that rotate
@@ -637,6 +901,108 @@ async def test_a_refresh_token_is_kept_even_if_the_answer_is_otherwise_useless(c
     async with connected(api, clock, refresh_token_file=str(file)) as client:
         await failure(client, clock)
     assert file.read_text() == "new\n"
+
+
+async def test_the_loser_of_a_race_looks_into_the_file_again(account, clock, tmp_path):
+    """Where another process has spent the token and saved the next one, that one is used: nobody has to help."""
+    file = tmp_path / "token"
+    file.write_text("refresh-1")
+    for _ in range(2):
+        account.sign_in()
+
+    def lost(request):
+        if b"refresh-1" in request.content:
+            file.write_text("refresh-2\n")
+        return account._refresh(request)
+
+    account.refresh.mock(side_effect=lost)
+    async with connected(account.router, clock, refresh_token_file=str(file)) as client:
+        assert await fetch(client, clock) == statistics()
+    assert account.refresh.call_count == 2
+    assert file.read_text() == "refresh-3\n"
+
+
+async def test_the_loser_of_a_race_looks_again_once(account, clock, tmp_path):
+    """A file that changes each time does not keep the exporter busy."""
+    file = tmp_path / "token"
+    file.write_text("refused-0")
+    tokens = iter(range(1, 100))
+
+    def lost(request):
+        file.write_text(f"refused-{next(tokens)}")
+        return refused()
+
+    account.refresh.mock(side_effect=lost)
+    async with connected(account.router, clock, refresh_token_file=str(file)) as client:
+        assert (await failure(client, clock)).reason is Reason.AUTH
+    assert account.refresh.call_count == 2
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["refresh token alone", "beside a login"])
+async def test_a_token_that_cannot_be_replaced_is_not_spent_in_silence(
+    account, clock, tmp_path, logged, alone
+):
+    """Where the next refresh token cannot be saved the log says so before the only one is spent; polls go on."""
+    file = tmp_path / "token"
+    file.write_text("refresh-1")
+    (tmp_path / "folder").mkdir()
+    account.sign_in()
+    seen = []
+
+    def look(request):
+        seen.append(logged())
+        return account._refresh(request)
+
+    account.refresh.mock(side_effect=look)
+    async with connected(
+        account.router, clock, refresh_token_file=str(file), **({} if alone else {"login": ME})
+    ) as client:
+        with unwritable(file):
+            assert (await poll(client, clock)).reason is None
+    warned = "cannot be saved" in seen[0]
+    assert warned is alone
+    assert "refresh token not saved" in logged()
+    assert "refresh-" not in logged()
+
+
+@contextmanager
+def unwritable(file):
+    """Let a file be one that can be written neither by a rename nor in place."""
+    attribute = subprocess.run(
+        ["chattr", "+i", file, file.parent], capture_output=True, check=False
+    )
+    if attribute.returncode:
+        pytest.skip("this system has no immutable files")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", file, file.parent], check=True)
+
+
+async def test_a_refresh_token_is_saved_once_that_works(account, clock, tmp_path, logged):
+    """A token that could not be saved is saved as soon as there is room for it, with the next poll."""
+    folder = tmp_path / "folder"
+    file = folder / "token"
+    async with connected(account.router, clock, login=ME, refresh_token_file=str(file)) as client:
+        await fetch(client, clock)
+        folder.mkdir()
+        await fetch(client, clock)
+        assert file.read_text() == "refresh-1\n"
+    assert "refresh token saved at last" in logged()
+
+
+async def test_a_refresh_token_that_waits_to_be_saved_replaces_no_newer_one(
+    account, clock, tmp_path
+):
+    """What somebody puts into the file meanwhile stays there and counts."""
+    folder = tmp_path / "folder"
+    file = folder / "token"
+    async with connected(account.router, clock, login=ME, refresh_token_file=str(file)) as client:
+        await fetch(client, clock)
+        folder.mkdir()
+        file.write_text("a person's")
+        await fetch(client, clock)
+    assert file.read_text() == "a person's"
 
 
 @asynccontextmanager
@@ -879,6 +1245,8 @@ def test_no_secret_is_in_any_representation(clock):
     async def post(endpoint, content):
         return {}
 
+    redactor = Redactor()
+    redactor.remember("access token", TOKEN)
     for thing in (
         config,
         config.api,
@@ -886,7 +1254,8 @@ def test_no_secret_is_in_any_representation(clock):
         fixed,
         fixed.authorization,
         Token(TOKEN),
-        Authenticator(fixed, clock, post),
+        Authenticator(fixed, clock, post, redactor),
+        redactor,
     ):
         _hidden(repr(thing), str(thing))
     _hidden(config.model_dump_json(), fixed.model_dump_json())

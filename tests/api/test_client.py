@@ -9,12 +9,13 @@ import zlib
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 import pytest
 import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from servers import (
@@ -152,16 +153,33 @@ async def test_a_tunnel_through_a_proxy_does_not_show_it_the_token(clock, tls):
 
 
 @pytest.mark.parametrize(
-    "reply", [b"HTTP/1.1 407 Who are you\r\n\r\n", b"HTTP/1.1 502 Bad\r\n\r\n", b"garbage\r\n\r\n"]
+    ("reply", "retryable", "words"),
+    [
+        (b"HTTP/1.1 407 Who are you\r\n\r\n", False, "the proxy wants another user and password"),
+        (b"HTTP/1.1 502 Bad\r\n\r\n", True, "the proxy refused to connect: HTTP 502 Bad"),
+        (b"garbage\r\n\r\n", True, "is not HTTP"),
+    ],
 )
-async def test_a_proxy_that_refuses_is_a_network_failure(clock, reply):
-    """A proxy that does not build the tunnel breaks the connection."""
+async def test_a_proxy_that_refuses_is_a_network_failure(clock, reply, retryable, words):
+    """A proxy that builds no tunnel breaks the connection, and one that wants a password is not asked again."""
     async with (
         raw_server(reply) as proxy,
         connected(None, clock, base_url="https://127.0.0.1:1", proxy_url=proxy.url) as client,
     ):
         error = await failure(client, clock)
-    assert (error.reason, error.retryable) == (Reason.NETWORK, True)
+    assert (error.reason, error.retryable) == (Reason.NETWORK, retryable)
+    assert words in str(error)
+
+
+async def test_a_proxy_that_wants_a_password_is_named_over_plain_http_too(clock):
+    """Without a tunnel, the proxy's refusal comes as an answer like any other: it is not taken for the API's."""
+    async with (
+        raw_server(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n") as proxy,
+        connected(None, clock, base_url="http://127.0.0.1:1", proxy_url=proxy.url) as client,
+    ):
+        error = await failure(client, clock)
+    assert (error.reason, error.retryable) == (Reason.NETWORK, False)
+    assert "api.proxy_url" in str(error)
 
 
 # --- connections that break
@@ -303,58 +321,6 @@ async def test_a_certificate_of_a_trusted_authority_is_good(clock, tls):
         assert await fetch(client, clock) == statistics()
 
 
-def sloppy_authority(folder):
-    """Return a server's context whose authority leaves out formalities of RFC 5280, as many private ones do."""
-
-    def certificate(subject, key, extension):
-        now = datetime.now(UTC)
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
-        return (
-            x509.CertificateBuilder(authority, name, key.public_key(), x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(extension, critical=False)
-            .sign(authority_key, hashes.SHA256())
-        )
-
-    authority = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")])
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    basic = x509.BasicConstraints(ca=True, path_length=None)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    files = {
-        "ca.pem": certificate("authority", authority_key, basic).public_bytes(Encoding.PEM),
-        "server.pem": certificate("server", key, names).public_bytes(Encoding.PEM),
-        "key.pem": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    }
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem", folder / "key.pem")
-    return context
-
-
-async def test_a_private_authority_may_leave_out_formalities(clock, tmp_path):
-    """An authority whose basicConstraints is not critical is trusted where ca_file names it, as by Prometheus."""
-    async with (
-        raw_server(GOOD, tls=sloppy_authority(tmp_path)) as server,
-        connected(
-            None, clock, base_url=server.url, tls_config={"ca_file": tmp_path / "ca.pem"}
-        ) as client,
-    ):
-        assert await fetch(client, clock) == statistics()
-
-
-async def test_an_intermediate_authority_may_be_trusted_without_its_root(clock, tls):
-    """Where ca_file names an intermediate authority alone, its servers are trusted, as by Prometheus."""
-    tls.ca = tls.ca.create_child_ca()
-    tls.ca.cert_pem.write_to_path(tls.folder / "ca.pem")
-    async with (
-        raw_server(GOOD, tls=tls.server()) as server,
-        connected(None, clock, base_url=server.url, tls_config=tls.trusting) as client,
-    ):
-        assert await fetch(client, clock) == statistics()
-
-
 @pytest.mark.parametrize("fault", ["unknown authority", "another name"])
 async def test_a_certificate_that_is_not_trusted_is_a_tls_failure(clock, tls, fault):
     """An unknown authority or another host's certificate fails as tls, is not retried, and nothing was sent."""
@@ -432,21 +398,146 @@ async def test_a_client_certificate_opens_the_door(clock, tls, version, certific
     assert outcome.reason is (None if certificate else Reason.TLS)
 
 
-@pytest.mark.parametrize("fault", ["missing", "not PEM", "key of another certificate", "folder"])
-async def test_tls_files_that_cannot_be_used_are_reported_at_once(clock, tls, fault, tmp_path):
-    """A client with unusable TLS files is not made: the configuration is at fault and says where."""
+def _encrypted(key):
+    """Return a key that is protected by a password."""
+    return serialization.load_pem_private_key(key, None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"password"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "words"),
+    [
+        ("ca_file", None, "cannot be read: No such file or directory"),
+        ("ca_file", b"nothing", "holds no certificates in PEM form"),
+        ("ca_file", b"", "holds no certificates in PEM form"),
+        ("cert_file", None, "cannot be read: No such file or directory"),
+        ("cert_file", b"nothing", "holds no certificate in PEM form"),
+        ("key_file", None, "cannot be read: No such file or directory"),
+        ("key_file", b"nothing", "holds no private key in PEM form"),
+        ("key_file", "another", "holds the key of another certificate than the one in cert_file"),
+        ("key_file", "encrypted", "holds a key that is encrypted: expected one without a password"),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_tls_files_that_cannot_be_used_are_reported_at_once(clock, tls, key, content, words):
+    """A client with an unusable TLS file is not made: the message says which file it is, and why."""
     tls_config = tls.trusting | tls.client_certificate()
-    if fault == "missing":
-        tls_config["cert_file"] = str(tmp_path / "nothing")
-    elif fault == "not PEM":
-        (tmp_path / "ca.pem").write_text("nothing")
-    elif fault == "folder":
-        tls_config["ca_file"] = str(tmp_path)
-    else:
-        trustme.CA().issue_cert("another").private_key_pem.write_to_path(tmp_path / "key.pem")
+    path = Path(tls_config[key])
+    if content == "another":
+        content = trustme.CA().issue_cert("another").private_key_pem.bytes()
+    if content == "encrypted":
+        content = _encrypted(path.read_bytes())
+    path.unlink() if content is None else path.write_bytes(content)
     api = Api.model_validate({"authorization": {"credentials": "token"}, "tls_config": tls_config})
-    with pytest.raises(ConfigError, match=r"api\.tls_config"):
+    with pytest.raises(ConfigError) as caught:
         FlashbackClient(api, clock, lambda *_: None)
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"api.tls_config.{key}: {path} {words}"
+    ]
+
+
+def test_every_tls_file_and_address_is_reported_together(clock, tls, tmp_path):
+    """Whatever is wrong with files and addresses is told at once; a folder and a pipe are no files."""
+    os.mkfifo(tmp_path / "pipe")
+    tls_config = {"ca_file": tmp_path, "cert_file": tmp_path / "pipe", "key_file": tmp_path / "no"}
+    api = Api(
+        base_url="https://xn--", authorization={"credentials": "token"}, tls_config=tls_config
+    )
+    with pytest.raises(ConfigError) as caught:
+        FlashbackClient(api, clock, lambda *_: None)
+    assert [problem.where for problem in caught.value.problems] == [
+        "api.tls_config.ca_file",
+        "api.tls_config.cert_file",
+        "api.tls_config.key_file",
+        "api.base_url",
+    ]
+
+
+def test_a_certificate_file_may_hold_its_key(clock, tls, tmp_path):
+    """Without key_file the key is looked for beside the certificate, and missed there if it is not."""
+    files = tls.client_certificate()
+    both = tmp_path / "both.pem"
+    both.write_bytes(b"".join(Path(files[name]).read_bytes() for name in ("key_file", "cert_file")))
+    for cert_file, good in ((str(both), True), (files["cert_file"], False)):
+        tls_config = {"cert_file": cert_file}
+        api = Api(authorization={"credentials": "token"}, tls_config=tls_config)
+        if good:
+            FlashbackClient(api, clock, lambda *_: None)
+            continue
+        with pytest.raises(ConfigError, match="holds no private key in PEM form"):
+            FlashbackClient(api, clock, lambda *_: None)
+
+
+async def test_an_authority_in_a_file_is_the_only_one(clock, tls, monkeypatch, tmp_path):
+    """With ca_file the system's authorities are not trusted any more."""
+    another = tmp_path / "another.pem"
+    trustme.CA().cert_pem.write_to_path(another)
+    monkeypatch.setenv("SSL_CERT_FILE", tls.trusting["ca_file"])
+    async with raw_server(GOOD, tls=tls.server()) as server:
+        async with connected(None, clock, base_url=server.url) as client:
+            assert await fetch(client, clock) == statistics()
+        async with connected(
+            None, clock, base_url=server.url, tls_config={"ca_file": str(another)}
+        ) as client:
+            assert (await failure(client, clock)).reason is Reason.TLS
+
+
+async def test_an_authority_that_another_one_vouches_for_is_trusted(clock, tls, tmp_path):
+    """A file with an intermediate authority alone is enough, on every Python: nothing above it is asked for."""
+    child = tls.ca.create_child_ca()
+    child.cert_pem.write_to_path(tmp_path / "child.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    child.issue_cert("127.0.0.1").configure_cert(context)
+    trust = {"ca_file": str(tmp_path / "child.pem")}
+    async with (
+        raw_server(GOOD, tls=context) as server,
+        connected(None, clock, base_url=server.url, tls_config=trust) as client,
+    ):
+        assert await fetch(client, clock) == statistics()
+
+
+def sloppy_authority(folder):
+    """Return a server's context whose authority leaves out formalities of RFC 5280, as many private ones do."""
+
+    def certificate(subject, key, extension):
+        now = datetime.now(UTC)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
+        return (
+            x509.CertificateBuilder(authority, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(extension, critical=False)
+            .sign(authority_key, hashes.SHA256())
+        )
+
+    authority = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")])
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    basic = x509.BasicConstraints(ca=True, path_length=None)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    files = {
+        "ca.pem": certificate("authority", authority_key, basic).public_bytes(Encoding.PEM),
+        "server.pem": certificate("server", key, names).public_bytes(Encoding.PEM),
+        "key.pem": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "key.pem")
+    return context
+
+
+async def test_a_private_authority_may_leave_out_formalities(clock, tmp_path):
+    """An authority whose basicConstraints is not critical is trusted where ca_file names it, as by Prometheus."""
+    async with (
+        raw_server(GOOD, tls=sloppy_authority(tmp_path)) as server,
+        connected(
+            None, clock, base_url=server.url, tls_config={"ca_file": tmp_path / "ca.pem"}
+        ) as client,
+    ):
+        assert await fetch(client, clock) == statistics()
 
 
 # --- time
@@ -806,3 +897,322 @@ async def test_an_address_that_the_configuration_takes_can_be_asked(clock, host,
     client = FlashbackClient(api, clock, lambda *_: None, transport)
     assert (await failure(client, clock)).reason is Reason.BAD_REQUEST
     await client.aclose()
+
+
+# --- one connection, one request
+
+STRAY = OK + b"Content-Length: 3\r\n\r\n{7}"
+COMPLETE = OK + b"Content-Length: %d\r\n\r\n" % len(statistics()) + statistics()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        COMPLETE,
+        OK
+        + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(statistics())
+        + statistics()
+        + b"\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + COMPLETE,
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+    ids=["length", "chunked", "204", "304", "404", "503", "103 before", "HTTP/1.0"],
+)
+async def test_bytes_behind_an_answer_are_not_the_next_one(clock, first):
+    """Whatever a server sends behind its answer, the next question gets an answer of its own."""
+
+    async def first_and_more(server, reader, writer):
+        await server.read(reader)
+        writer.write(first + STRAY)
+        await writer.drain()
+        while await reader.read(65_536):
+            server.requests.append("a second request on one connection")
+
+    async with (
+        asyncio.timeout(DEADLINE),
+        raw_server(first_and_more, GOOD) as server,
+        connected(None, clock, base_url=server.url) as client,
+    ):
+        with suppress(PollError):
+            await fetch(client, clock)
+        assert await fetch(client, clock) == statistics()
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+async def test_bytes_behind_a_401_are_not_the_answer_to_the_replay(clock):
+    """The replay after a renewal, and the sign-in before it, have connections of their own too."""
+    signed = b'{"success": true, "accessToken": "%s"}'
+
+    def answering(body, status=b"200 OK"):
+        head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+        return then(head + body + STRAY, silence)
+
+    async with (
+        asyncio.timeout(DEADLINE),
+        raw_server(
+            answering(signed % b"one"),
+            answering(b"", b"401 No"),
+            answering(signed % b"two"),
+            COMPLETE,
+        ) as server,
+        connected(None, clock, base_url=server.url, login=LOGIN_DATA) as client,
+    ):
+        assert await fetch(client, clock) == statistics()
+    assert server.connections == 4
+
+
+async def test_a_tunnel_serves_one_request(clock, tls):
+    """Through a proxy every question has a tunnel of its own, and bytes in it are not the next answer either."""
+    async with (
+        asyncio.timeout(DEADLINE),
+        raw_server(then(COMPLETE + STRAY, silence), COMPLETE, tls=tls.server()) as server,
+        raw_server(tunnel(server.port)) as proxy,
+        connected(
+            None, clock, base_url=server.url, proxy_url=proxy.url, tls_config=tls.trusting
+        ) as client,
+    ):
+        for _ in range(2):
+            assert await fetch(client, clock) == statistics()
+    assert (proxy.connections, server.connections) == (2, 2)
+
+
+async def test_a_plain_proxy_serves_one_request_a_connection(clock):
+    """What a proxy sends behind an answer over plain http is not the next one."""
+    async with (
+        asyncio.timeout(DEADLINE),
+        raw_server(then(COMPLETE + STRAY, silence), COMPLETE) as proxy,
+        connected(None, clock, base_url="http://127.0.0.1:1", proxy_url=proxy.url) as client,
+    ):
+        for _ in range(2):
+            assert await fetch(client, clock) == statistics()
+    assert proxy.connections == 2
+
+
+async def test_bytes_before_a_question_are_not_its_answer(clock):
+    """Nothing is left of a connection that a server goes on writing to after its answer, however long it stays."""
+    async with (
+        asyncio.timeout(DEADLINE),
+        raw_server(then(COMPLETE, without_end(STRAY)), COMPLETE) as server,
+        connected(None, clock, base_url=server.url) as client,
+    ):
+        for _ in range(2):
+            assert await fetch(client, clock) == statistics()
+        await server.left.wait()
+
+
+# --- answers that are cut off
+
+CUT = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        CUT + b"\r\n" + statistics()[:-5],
+        CUT + b"\r\n",
+        OK + b"Connection: close\r\n\r\n" + statistics()[:-5],
+        CUT + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(statistics())[:-3],
+    ],
+    ids=["HTTP/1.0", "before its first byte", "HTTP/1.1", "gzip"],
+)
+async def test_an_answer_without_length_that_is_cut_off_is_tried_again(clock, start):
+    """Where only the end of the connection ends an answer, an incomplete one is a broken connection."""
+    async with (
+        asyncio.timeout(DEADLINE),
+        raw_server(start, start, GOOD) as server,
+        connected(None, clock, base_url=server.url) as client,
+    ):
+        outcome = await poll(client, clock)
+        assert outcome.reason is None
+    assert len(server.requests) == 3
+    async with raw_server(start) as server, connected(None, clock, base_url=server.url) as client:
+        outcome = await poll(client, clock)
+    assert outcome.reason is Reason.NETWORK
+    assert "ended in the middle of the answer" in outcome.message
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"data": 7}', statistics() + b"!", b"[]"])
+async def test_an_answer_without_length_that_is_wrong_is_not_tried_again(clock, body):
+    """A body that is complete as it is, and no good, is an invalid answer however it ends."""
+    async with (
+        raw_server(CUT + b"\r\n" + body) as server,
+        connected(None, clock, base_url=server.url) as client,
+    ):
+        outcome = await poll(client, clock)
+    assert outcome.reason is Reason.INVALID_RESPONSE
+    assert len(server.requests) == 1
+
+
+async def test_a_sign_in_without_length_that_is_cut_off_is_tried_again(clock):
+    """The answer to a sign-in is treated alike."""
+    whole = b'{"success": true, "accessToken": "one"}'
+    async with (
+        raw_server(CUT + b"\r\n" + whole[:-9], CUT + b"\r\n" + whole, GOOD) as server,
+        connected(None, clock, base_url=server.url, login=LOGIN_DATA) as client,
+    ):
+        outcome = await poll(client, clock)
+    assert outcome.reason is None
+    assert len(server.requests) == 3
+
+
+# --- what went wrong, in words
+
+
+async def _message(clock, behaviour, seconds=60, **api):
+    """Return what a question to a server that behaves so ends with, in words."""
+    async with (
+        asyncio.timeout(DEADLINE),
+        raw_server(behaviour) as server,
+        connected(None, clock, **{"base_url": server.url, **api}) as client,
+    ):
+        return str(await failure(client, clock, seconds))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "not HTTP"),
+        (b"\x15\x03\x01\x00\x02\x02\x50", "not HTTP"),
+        (b"220 mail.example.com ESMTP\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: ", "closed the connection without a complete answer"),
+        (hang_up, "closed the connection without a complete answer"),
+        (then(b"", reset), "Connection reset by peer"),
+        (OK + b"Content-Length: 100\r\n\r\n{", "broke off"),
+        (
+            OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "broke off, or is not HTTP from there on",
+        ),
+    ],
+    ids=[
+        "SSH",
+        "an alert of TLS",
+        "mail",
+        "half a head",
+        "nothing",
+        "reset",
+        "half",
+        "chunks",
+    ],
+)
+async def test_a_broken_answer_is_told_in_words(clock, behaviour, words):
+    """The message says whether what answered is no HTTP server, or broke off."""
+    assert words in await _message(clock, behaviour)
+
+
+async def test_refused_connections_are_told_in_the_words_of_the_system(clock):
+    """The message says what the system said, once for all addresses of a host."""
+    port = await _closed_port()
+    async with connected(None, clock, base_url=f"http://127.0.0.1:{port}") as client:
+        assert str(await failure(client, clock)) == "cannot reach 127.0.0.1: Connection refused"
+    async with connected(None, clock, base_url=f"http://localhost:{port}") as client:
+        assert "cannot reach localhost: Connection refused" in str(await failure(client, clock))
+
+
+async def test_several_addresses_that_fail_in_different_ways_are_told(clock):
+    """Where each address of a host fails in its own way, all of them are told."""
+
+    class Nowhere:
+        async def async_handler(self, request):
+            several = OSError("All connection attempts failed")
+            several.__cause__ = ExceptionGroup(
+                "several",
+                [ConnectionRefusedError(111, "Connect call failed ('::1', 1)"), OSError(113, "x")],
+            )
+            raise httpx.ConnectError("All connection attempts failed") from several
+
+    async with connected(Nowhere(), clock) as client:
+        message = str(await failure(client, clock))
+    assert message == "cannot reach api.example.com: Connection refused, No route to host"
+
+
+async def test_a_server_without_tls_is_told(clock):
+    """Where what answers on the other side does not speak TLS, the message says so."""
+
+    async def plain(server, reader, writer):
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+
+    async with raw_server(plain) as server:
+        message = await _message(clock, plain, base_url=server.url.replace("http:", "https:"))
+    assert "does not speak TLS" in message
+
+
+async def test_a_timeout_says_what_took_too_long(clock):
+    """The message tells connecting, waiting and reading apart, with the time that there was."""
+    assert await _message(clock, then(b"", silence), timeout="200ms") == (
+        "no complete answer within 0.2 s: timed out while waiting for the answer"
+    )
+    assert await _message(clock, then(OK + b"\r\n{", silence), timeout="200ms") == (
+        "no complete answer within 0.2 s: timed out while reading the answer"
+    )
+    async with raw_server(silence) as server:
+        secured = server.url.replace("http:", "https:")
+        message = await _message(clock, silence, base_url=secured, timeout="200ms")
+    assert message == "no connection within 0.09 s: timed out while connecting"
+    async with raw_server(silence) as proxy:
+        message = await _message(
+            clock, silence, base_url="https://127.0.0.1:1", proxy_url=proxy.url, timeout="200ms"
+        )
+    assert message == "no complete answer within 0.2 s: timed out while connecting"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "words"),
+    [
+        (then(b"", silence), Reason.TIMEOUT, "timed out while waiting"),
+        (hang_up, Reason.NETWORK, "closed the connection"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", Reason.SERVER_ERROR, "HTTP 500"),
+        (OK + b"Content-Length: 6\r\n\r\n<html>", Reason.INVALID_RESPONSE, "not JSON"),
+        (b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", Reason.AUTH, "HTTP 401"),
+    ],
+    ids=["timeout", "network", "500", "not JSON", "401"],
+)
+async def test_a_sign_in_that_fails_names_its_endpoint(clock, behaviour, reason, words):
+    """Whatever a sign-in fails with, the message says that it was the sign-in."""
+    async with (
+        raw_server(behaviour) as server,
+        connected(None, clock, base_url=server.url, login=LOGIN_DATA, timeout="300ms") as client,
+    ):
+        error = await failure(client, clock)
+    assert error.reason is reason
+    assert str(error).startswith(f"POST {LOGIN}: ")
+    assert words in str(error)
+
+
+async def test_a_token_of_a_login_that_is_refused_at_once_hints_at_mfa(clock):
+    """An account with MFA gets a token that is refused everywhere: the message says what helps."""
+    for status in (401, 403):
+        api = fake_api(answer(status))
+        api.post(LOGIN).mock(side_effect=in_turn(signed_in("abcdefgh"), signed_in("ijklmnop")))
+        async with connected(api, clock, login=LOGIN_DATA) as client:
+            error = await failure(client, clock)
+        assert error.reason is Reason.AUTH
+        assert "MFA" in str(error)
+        assert "refresh_token_file" in str(error)
+
+
+async def test_a_token_that_was_good_before_does_not_hint_at_mfa(clock):
+    """Where tokens of the login have worked, something else is wrong."""
+    api = fake_api(answer(), answer(403))
+    api.post(LOGIN).mock(side_effect=in_turn(signed_in("abcdefgh")))
+    async with connected(api, clock, login=LOGIN_DATA) as client:
+        await fetch(client, clock)
+        assert "MFA" not in str(await failure(client, clock))
+
+
+async def test_a_sign_in_without_a_token_hints_at_mfa(clock):
+    """A sign-in that succeeds and brings no token is for a person to look at, and not repeated for minutes."""
+    api = fake_api()
+    login = api.post(LOGIN).mock(side_effect=in_turn(answer(200, {"success": True})))
+    async with connected(api, clock, login=LOGIN_DATA) as client:
+        for _ in range(2):
+            error = await failure(client, clock)
+            assert error.reason is Reason.AUTH
+            assert "e-mail address is not verified" in str(error)
+            assert "MFA" in str(error)
+    assert login.call_count == 1

@@ -281,6 +281,8 @@ async def test_a_query_waiting_for_its_turn_gives_up_at_the_end_of_its_poll(cloc
         ({"Retry-After": "7"}, 7),
         ({"Retry-After": " 7 "}, 7),
         ({"Retry-After": "0007"}, 7),
+        ({"Retry-After": "0000000000120"}, 120),
+        ({"Retry-After": "0" * 5000 + "9"}, 9),
         ({"Retry-After": "Mon, 01 Jan 2024 12:00:09 GMT"}, 9),
         ({"Retry-After": "Monday, 01-Jan-24 12:00:09 GMT"}, 9),
         ({"Retry-After": "Mon Jan  1 12:00:09 2024"}, 9),
@@ -299,6 +301,27 @@ async def test_a_query_waiting_for_its_turn_gives_up_at_the_end_of_its_poll(cloc
             9,
         ),
         ({"Retry-After": "Mon, 01 Jan 2024 12:00:09 GMT", "Date": "yesterday"}, 9),
+        (
+            {
+                "Retry-After": "Mon, 01 Jan 2024 12:00:09 GMT",
+                "Date": "Mon, 01 Jan 2024 11:00:00 GMT",
+            },
+            9,
+        ),
+        (
+            {
+                "Retry-After": "Mon, 01 Jan 2024 12:00:09 GMT",
+                "Date": "Sun, 31 Dec 2023 12:00:00 GMT",
+            },
+            9,
+        ),
+        (
+            {
+                "Retry-After": "Mon, 01 Jan 2024 12:00:39 GMT",
+                "Date": "Mon, 01 Jan 2024 11:59:30 GMT",
+            },
+            69,
+        ),
     ],
     ids=str,
 )
@@ -375,6 +398,51 @@ async def test_retry_after_beyond_the_end_of_the_poll_stops_every_request(clock,
         clock.move(61)
         assert (await poll(client, clock, seconds=60)).reason is None
     assert api["daily"].call_count == 2
+
+
+async def test_a_poll_that_is_told_to_wait_says_so(clock):
+    """The message of the poll that was told to wait says for how long, and later ones how much is left."""
+    api = fake_api(answer(429, {"message": "slow down"}, headers={"Retry-After": "120"}))
+    async with connected(api, clock) as client:
+        first = await poll(client, clock, seconds=60)
+        clock.move(85)
+        second = await poll(client, clock, seconds=10)
+    told = "HTTP 429 slow down; the API asked to wait 120 s"
+    assert first.message == told
+    assert second.message == f"no request for another 35 s: {told}"
+
+
+async def test_no_attempt_begins_without_time_for_it(clock):
+    """An attempt that would have less than a second, or than a tenth of a short poll, is not begun."""
+    for seconds, wait, attempts in ((60, 58.5, 2), (60, 59.5, 1), (5, 4.4, 2), (5, 4.6, 1)):
+        api = fake_api(answer(503, headers={"Retry-After": "1"}), answer(503))
+        began = clock.monotonic()
+
+        def slow(request, api=api, wait=wait):
+            clock.move(wait - 1)
+            return answer(503, headers={"Retry-After": "1"})
+
+        api["daily"].mock(side_effect=slow)
+        async with connected(api, clock) as client:
+            await poll(client, clock, seconds=seconds)
+        assert api["daily"].call_count == attempts, (seconds, wait)
+        assert clock.monotonic() - began <= 2 * seconds
+
+
+async def test_no_replay_begins_without_time_for_it(clock):
+    """A question is not asked again after a renewal that has left no time for it."""
+    api = fake_api(answer(401))
+
+    def slow(request):
+        clock.move(29.75)
+        return signed_in()
+
+    api.post(LOGIN).mock(side_effect=slow)
+    async with connected(api, clock, login={"email": "me", "password": "secret"}) as client:
+        outcome = await poll(client, clock, seconds=60)
+    assert outcome.reason is Reason.TIMEOUT
+    assert outcome.message == "the time of this poll is over"
+    assert api["daily"].call_count == 1
 
 
 async def test_a_poll_that_reaches_past_the_moment_waits_for_it(clock):

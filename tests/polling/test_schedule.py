@@ -2,18 +2,25 @@
 
 import asyncio
 import logging
+import random
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from clocks import HandClock
 from loopback import PATIENCE, Gate, configuration, served
+from material import text
 from structlog.testing import capture_logs
 
+from exporter.api.client import FlashbackClient
 from exporter.clock import SECONDS_A_DAY
+from exporter.config.sections import Query
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Fault, Simulator
+from exporter.output.publication import Publication
+from exporter.polling.schedule import Plan, Scheduler
+from exporter.statistics.state import QueryState
 
 NOON = 1_704_110_400.0  # 2024-01-01 12:00 UTC
 TWO = [
@@ -84,18 +91,75 @@ async def test_every_query_is_polled_at_once(gate, clock):
         )
 
 
+@asynccontextmanager
+async def often(gate, clock):
+    """Poll one query some times a second, and hand out the scheduler and a function that returns the query's state."""
+    query = Query(name="slow", labels=[])
+    publication = await Publication.empty(clock, {"slow": QueryState(query, "source", 0.25, 3600)})
+    client = FlashbackClient(configuration(gate.url).api, clock, lambda *_: None)
+    scheduler = Scheduler(publication, clock)
+    scheduler.start({"slow": Plan(query, "source", 2, 0.25, client)})
+    try:
+        yield scheduler, lambda: publication.view.states["slow"]
+    finally:
+        await scheduler.stop()
+        await client.aclose()
+
+
+async def due_again(scheduler):
+    """Wait until the next regular poll has come due."""
+    before = scheduler.seconds_to_next_poll("slow")
+    await until(lambda: scheduler.seconds_to_next_poll("slow") > before)
+
+
+@pytest.fixture
+def no_jitter(monkeypatch):
+    """Let the wait before a second attempt fit into any poll's time; on a clock that stands still it does not end."""
+    monkeypatch.setattr(random, "uniform", lambda *_: 0.0)
+
+
+@pytest.mark.usefixtures("no_jitter")
 async def test_a_poll_that_would_overlap_is_skipped_and_counted(gate, clock):
-    """While a query is still being polled when it is due again, that poll is left out and counted."""
-    clock.wall = (
-        NOON + SECONDS_A_DAY / 2 - 0.25
-    )  # midnight brings a second poll, should the first one give up in time
+    """While a regular poll is still under way when the next one is due, that one is left out and counted."""
+    gate.simulator.misbehave(Fault(status=404))  # the poll at the start is over soon
+    async with often(gate, clock) as (scheduler, state):
+        await until(lambda: state().polls)
+        gate.close()
+        await until(lambda: gate.inside)
+        await until(lambda: state().skipped)
+        assert scheduler.polling("slow")
+
+
+@pytest.mark.usefixtures("no_jitter")
+async def test_a_regular_poll_beside_the_one_at_the_start_is_left_out_in_silence(gate, clock):
+    """What comes due while the poll at the start is under way is neither polled nor counted as skipped."""
     gate.close()
-    async with polling(gate, clock, [{"name": "slow", "interval": "1s", "labels": []}]) as exporter:
+    async with often(gate, clock) as (scheduler, state):
         await gate.arrival()
-        await clock.asleep()
-        clock.move(0.25)
-        await until(lambda: exporter.view.states["slow"].skipped)
-        assert exporter.scheduler.polling("slow")
+        for _ in range(3):
+            await due_again(scheduler)
+        assert scheduler.polling("slow")
+        assert (state().polls, state().skipped) == (0, 0)
+    assert gate.most_inside == 1
+
+
+async def test_a_first_good_poll_is_logged_and_the_first_after_a_failure(gate, clock):
+    """The log says once that a query works, with what was found, and again when it works again."""
+    with capture_logs() as logs:
+        async with polling(gate, clock, TWO[:1]) as exporter:
+            await finished(exporter, 1)
+            for fault, polls in ((None, 2), (Fault(status=404), 3), (None, 4)):
+                if fault:
+                    gate.simulator.misbehave(fault)
+                await clock.asleep()
+                clock.wall += 3600
+                clock.move(1)
+                await finished(exporter, polls)
+    good = [entry for entry in logs if "good" in entry["event"]]
+    assert [entry["event"] for entry in good] == ["first good poll", "poll good again"]
+    assert good[0]["query"] == "one"
+    assert good[0]["records"] > 100
+    assert good[0]["groups"] == 1
 
 
 async def test_polls_of_a_query_never_overlap(gate, clock):
@@ -247,3 +311,28 @@ async def test_a_stop_is_quiet(gate, clock, caplog, moment):
         for state in exporter.view.states.values()
         for reason in state.failures
     )
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 400, -1, -2], ids=lambda number: f"{number} days")
+async def test_a_clock_that_was_wrong_for_one_poll_loses_no_data(gate, clock, ahead):
+    """The days that were known before the clock was set are shown again once it is right, although the API is gone."""
+    async with polling(gate, clock, TWO[:1]) as exporter:
+        await finished(exporter, 1)
+        right = text((await exporter.current()).exposition.plain)
+        await clock.asleep()
+        clock.wall += ahead * SECONDS_A_DAY
+        clock.move(1)
+        await finished(exporter, 2)
+        wrong = text((await exporter.current()).exposition.plain)
+        gate.simulator.misbehave(*[Fault(status=404)] * 9)
+        await clock.asleep()
+        clock.wall -= ahead * SECONDS_A_DAY
+        clock.move(1)
+        await finished(exporter, 3)
+        assert text((await exporter.current()).exposition.plain) == right
+        state = exporter.view.states["one"]
+        assert state.good.finished_at < NOON + 60
+        assert not state.up(clock.monotonic())
+        clock.move(3600)
+        assert text((await exporter.current()).exposition.plain) == ""
+    assert wrong != right

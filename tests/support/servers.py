@@ -89,7 +89,8 @@ def answer(status=200, content=None, headers=()):
         content = statistics() if status == 200 else b""
     if not isinstance(content, bytes):
         content = json.dumps(content).encode()
-    return httpx.Response(status, headers=headers, stream=Body(content))
+    length = {"Content-Length": str(len(content))}
+    return httpx.Response(status, headers={**length, **dict(headers)}, stream=Body(content))
 
 
 def signed_in(token="a", **more):

@@ -1,0 +1,80 @@
+"""Reads the body of an answer: decompressed in small pieces, and never more of it than is allowed."""
+
+import asyncio
+import json
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from exporter.errors import PollError, Reason, TruncatedError
+
+PIECE = 64 * 1024
+MAX_JSON = 256 * 1024
+"""Bytes of an answer that is decoded as a whole: a sign-in's, or a message about a failure."""
+
+
+async def decompressed(raw: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+    """Yield a body in pieces of at most 64 KiB, however well it was compressed; `raw` comes in such pieces.
+
+    Raises PollError where it is not what `encoding`, its Content-Encoding, says, TruncatedError where it is cut off.
+    """
+    if encoding in ("identity", ""):
+        async for piece in raw:
+            yield piece
+    elif encoding in ("gzip", "x-gzip"):
+        async for piece in _gunzipped(raw):
+            yield piece
+    else:
+        raise PollError(
+            Reason.INVALID_RESPONSE, "the answer has a Content-Encoding that was not asked for"
+        )
+
+
+async def limited(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """Yield a body's pieces, letting others run at each. Raises PollError `too_large` beyond so many bytes."""
+    size = 0
+    async for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            raise PollError(Reason.TOO_LARGE, f"the answer is larger than {limit} bytes")
+        yield piece
+        await asyncio.sleep(0)  # a scrape may be waiting
+
+
+def json_object(content: bytes) -> Mapping[str, Any]:
+    """Return the JSON object that a body holds.
+
+    Raises PollError where it holds none, TruncatedError where it holds the beginning of one at most.
+    """
+    text = content.strip()
+    if not text or (text.startswith(b"{") and not text.endswith(b"}")):
+        raise TruncatedError("the answer is not complete" if text else "the answer is empty")
+    try:
+        answer = json.loads(content[:MAX_JSON])
+    except (ValueError, RecursionError):
+        # the cause would hold what the server sent
+        raise PollError(Reason.INVALID_RESPONSE, "the answer is not JSON") from None
+    if not isinstance(answer, dict):
+        raise PollError(Reason.INVALID_RESPONSE, "the answer is not a JSON object")
+    return answer
+
+
+async def _gunzipped(compressed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    decompressor = zlib.decompressobj(wbits=31)
+    try:
+        async for raw in compressed:
+            data = raw
+            while data or not decompressor.eof:
+                if decompressor.eof:  # a gzip stream may consist of several members
+                    decompressor = zlib.decompressobj(wbits=31)
+                piece = decompressor.decompress(data, PIECE)
+                yield piece
+                data = (
+                    decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+                )
+                if not data and len(piece) < PIECE:
+                    break
+    except zlib.error as error:
+        raise PollError(Reason.INVALID_RESPONSE, "the answer is not valid gzip") from error
+    if not decompressor.eof:
+        raise TruncatedError("the answer ends in the middle of its gzip stream")

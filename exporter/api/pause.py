@@ -1,0 +1,63 @@
+"""When the API wants to be left alone: what Retry-After means, and how long it still holds."""
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from exporter.clock import Clock
+from exporter.errors import PollError, Reason
+
+_LONGEST = 86_400.0
+_FRESH = 60.0  # seconds; an answer whose Date is older may have been kept by a cache
+
+
+class Pause:
+    """Until when no request may go out, and what the API said about it. Outlives a client, as the API does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = 0.0
+        self._asked = PollError(Reason.RATE_LIMITED, "")
+
+    @property
+    def seconds(self) -> float:
+        """How long the API still wants to be left alone."""
+        return max(0.0, self._until - self._clock.monotonic())
+
+    def begin(self, seconds: float, error: PollError) -> None:
+        """Let so many seconds pass without a request, because of an answer that ended in `error`."""
+        until = self._clock.monotonic() + seconds
+        if until > self._until:
+            self._until, self._asked = until, error
+
+    def check(self) -> None:
+        """Raise PollError, with the reason of the answer that asked for it, while no request may go out."""
+        if seconds := self.seconds:
+            message = f"no request for another {seconds:.0f} s: {self._asked}"
+            raise PollError(self._asked.reason, message, retryable=True)
+
+
+def retry_after(value: str, date: str, now: float) -> float:
+    """Return how long an answer asks to wait, in seconds: at most a day, 0 where it does not say or makes no sense.
+
+    `value` and `date` are its headers Retry-After and Date. The server's own clock is the measure of its dates, so that
+    one that is wrong here does no harm; but not where its Date is old, as a cache sends it, and the date that
+    it names is still to come by the clock here.
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        digits = value.lstrip("0")
+        return _LONGEST if len(digits) > 5 else min(float(digits or 0), _LONGEST)
+    moment = _http_date(value)
+    there = _http_date(date) or now
+    if now - there > _FRESH and moment > now:
+        there = now
+    return min(max(0.0, moment - there), _LONGEST)
+
+
+def _http_date(value: str) -> float:
+    """Return an HTTP date in Unix seconds; 0 where it is none."""
+    try:
+        moment = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

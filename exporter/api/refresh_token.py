@@ -1,0 +1,92 @@
+"""The refresh token: spent when it is used, so what replaces it is kept at once, in a file where one is named."""
+
+from pathlib import Path
+
+import structlog
+
+from exporter.api.redaction import Redactor
+from exporter.api.secrets import read_secret, saving_fault, write_secret
+from exporter.errors import PollError
+
+_log = structlog.get_logger(__name__)
+
+
+class RefreshToken:
+    """Holds the refresh token in memory and, where it has a path, in a file that others may change as well."""
+
+    def __init__(self, path: Path | None, redactor: Redactor) -> None:
+        self._path = path
+        self._redactor = redactor
+        self._value: str | None = None
+        self._seen_in_file: str | None = None
+        self._unsaved = False
+
+    def current(self, *, needed: bool) -> str | None:
+        """Return the token in memory, or that of the file where somebody put another one into it.
+
+        Raises PollError `auth` where there is none because the file cannot be used, and one is `needed`.
+        """
+        if self._path is None:
+            return self._value
+        try:
+            stored = read_secret(self._path, "api.refresh_token_file")
+        except PollError:
+            if self._value is None and needed:
+                raise
+            return self._value
+        if stored != self._seen_in_file:
+            self._value = self._seen_in_file = stored
+            self._unsaved = False
+            self._redactor.remember("refresh token", stored)
+        return self._value
+
+    def warn_before_spending(self) -> None:
+        """Log that a token from the file is about to be spent for one that cannot be saved, if that is so."""
+        if self._path is None or self._value != self._seen_in_file:
+            return
+        if fault := saving_fault(self._path):
+            _log.error(
+                "the refresh token is being spent and the next one cannot be saved",
+                path=str(self._path),
+                error=fault,
+            )
+
+    def keep(self, value: object) -> None:
+        """Keep what an answer holds as refresh token, if it is one: the token before it is spent."""
+        if not isinstance(value, str) or not value or not value.isprintable():
+            return
+        self._value = value
+        self._redactor.remember("refresh token", value)
+        if self._path is not None:
+            self._unsaved = True
+            if fault := self._save(self._path, value):
+                _log.error(
+                    "refresh token not saved, a restart will need another",
+                    path=str(self._path),
+                    error=fault,
+                )
+
+    def save_again(self) -> None:
+        """Save a token that could not be saved so far, unless somebody put another one into the file."""
+        if not self._unsaved or self._path is None:
+            return
+        value = self.current(needed=False)
+        if self._unsaved and value is not None and not self._save(self._path, value):
+            _log.info("refresh token saved at last", path=str(self._path))
+
+    def forget(self) -> None:
+        """Forget the token, which the API refused; the one in the file counts again once it is another."""
+        self._value = None
+        self._unsaved = False
+
+    def _save(self, path: Path, value: str) -> str:
+        """Return why the token cannot be saved; nothing where it is."""
+        try:
+            write_secret(path, value)
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        except UnicodeEncodeError:
+            return "it is no text"
+        self._seen_in_file = value
+        self._unsaved = False
+        return ""
