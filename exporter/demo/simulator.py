@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from exporter.api.auth import LOGIN, REFRESH
-from exporter.api.client import DAILY
+from exporter.api.daily import DAILY
 from exporter.clock import Clock, utc_day
 from exporter.demo.company import Company, Record
 

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from exporter import __version__
 from exporter.api.auth import LOGIN, REFRESH
-from exporter.api.client import DAILY
+from exporter.api.daily import DAILY
 from exporter.clock import Clock
 from exporter.errors import Reason
 from exporter.metrics import OWN_METRICS, OwnMetric

@@ -1,6 +1,7 @@
 """One poll of one query: ask, read, add up; try again while that can help and there is time."""
 
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +14,10 @@ from tenacity import (
 )
 
 from exporter.api.client import FlashbackClient
-from exporter.api.json_stream import ResponseReader
-from exporter.clock import Clock, iso_instant, midnight, utc_day
+from exporter.api.daily import daily_records
+from exporter.clock import Clock, utc_day
 from exporter.config.sections import Query
 from exporter.errors import PollError, Reason
-from exporter.metrics import FILTERS
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import RejectedRecordError, Rejection, parse_record
 from exporter.statistics.state import Outcome
@@ -29,16 +29,6 @@ _LEAST_SECONDS = 1.0  # an attempt that has less is not begun,
 _LEAST_SHARE = 0.1  # or less than this of the poll's time, where that is short
 
 _log = structlog.get_logger(__name__)
-
-
-def parameters(query: Query, days: tuple[int, ...]) -> dict[str, str]:
-    """Return the query parameters for a window of days (newest first), as the API's reference has them."""
-    filters = query.filters.model_dump()
-    given = {FILTERS[name]: ",".join(values) for name, values in filters.items() if values}
-    if "llmType" in given:
-        given["llmType"] = given["llmType"].upper()
-    start, end = midnight(days[-1]), midnight(days[0] + 1) - 1
-    return {"startDate": iso_instant(start), "endDate": iso_instant(end, milliseconds=999), **given}
 
 
 def window(clock: Clock, days: int) -> tuple[int, ...]:
@@ -135,7 +125,10 @@ class Poll:
         days = window(self.clock, self.days)
         grouping = Grouping(self.query, days)
         try:
-            await self._read(grouping, parameters(self.query, days), deadline, noted)
+            batches = daily_records(self.client, self.query.filters, days, deadline)
+            async with aclosing(batches):
+                async for raw_records in batches:
+                    self._add(raw_records, grouping, noted)
             snapshot = await grouping.snapshot(self.previous)
         finally:
             await grouping.discard()
@@ -150,25 +143,6 @@ class Poll:
                     f"none of the {noted.rejected.total()} records is valid",
                 )
         return snapshot
-
-    async def _read(
-        self,
-        grouping: Grouping,
-        asked: dict[str, str],
-        deadline: float,
-        noted: _Noted,
-    ) -> None:
-        reader = ResponseReader()
-        try:
-            async with self.client.daily_statistics(asked, deadline) as body:
-                async for piece in body:
-                    self._add(reader.feed(piece), grouping, noted)
-                self._add(reader.close(), grouping, noted)
-        except PollError as error:
-            said = self.client.quotable(reader.message)
-            if error.reason is Reason.INVALID_RESPONSE and said:
-                raise PollError(error.reason, f"{error}: {said}") from None
-            raise
 
     def _add(self, raw_records: list[Any], grouping: Grouping, noted: _Noted) -> None:
         for raw in raw_records:

@@ -29,7 +29,8 @@ from servers import (
 )
 
 from exporter.api.auth import LOGIN, REFRESH, Authenticator
-from exporter.api.client import DAILY, FlashbackClient
+from exporter.api.client import FlashbackClient
+from exporter.api.daily import DAILY
 from exporter.api.redaction import Redactor
 from exporter.api.tokens import Token
 from exporter.config.sections import Api, Config

@@ -41,7 +41,8 @@ from servers import (
 )
 
 from exporter.api.auth import LOGIN, REFRESH
-from exporter.api.client import DAILY, FlashbackClient
+from exporter.api.client import FlashbackClient
+from exporter.api.daily import DAILY
 from exporter.config.sections import Api
 from exporter.demo.simulator import Fault
 from exporter.errors import ConfigError, PollError, Reason
@@ -67,7 +68,7 @@ async def test_a_question_carries_what_the_api_wants(clock):
     api = fake_api()
     async with (
         connected(api, clock) as client,
-        client.daily_statistics({"repoId": "a,b"}, 2000) as body,
+        client.ask(DAILY, {"repoId": "a,b"}, 2000) as body,
     ):
         assert b"".join([piece async for piece in body]) == statistics()
     request = api["daily"].calls.last.request
@@ -645,7 +646,7 @@ async def test_pieces_are_small_whatever_the_compression(clock, size):
     for one in (answer(200, content), _encoded(gzip.compress(content))):
         async with (
             connected(fake_api(one), clock) as client,
-            client.daily_statistics({}, 2000) as body,
+            client.ask(DAILY, {}, 2000) as body,
         ):
             pieces = [piece async for piece in body]
         assert max(map(len, pieces)) <= 65_536
@@ -752,7 +753,7 @@ async def test_a_gzip_bomb_costs_no_memory(clock):
         before = highest = _resident()
         reason = None
         try:
-            async with client.daily_statistics({}, 2000) as body:
+            async with client.ask(DAILY, {}, 2000) as body:
                 async for piece in body:
                     read += len(piece)
                     pieces += 1
@@ -805,7 +806,7 @@ async def test_a_request_lasts_until_its_answer_is_read(clock):
     api["daily"].mock(side_effect=slow)
     seen = []
     async with connected(api, clock, lambda *call: seen.append(call)) as client:
-        async with client.daily_statistics({}, 2000) as body:
+        async with client.ask(DAILY, {}, 2000) as body:
             async for _ in body:
                 clock.move(3)
         assert len(seen) == 1

@@ -303,7 +303,7 @@ def test_from_the_api_to_the_chat(stack):
     stack.ledger.violations("search", "High", 3)
     stack.chat.wait_for(2)
     stack.go_on()
-    assert stack.receivers() == ["flashback-policy", "flashback-policy-high"]
+    assert stack.receivers() == ["flashback-policy", "flashback-policy-high"], stack.chat.messages
     messages = dict(stack.chat.messages)
     assert read(messages["flashback-policy"]) == (
         "WARNING: New policy violations in checkout: 12",
@@ -334,7 +334,8 @@ def test_from_the_api_to_the_chat(stack):
     stack.api.stop()
     stack.chat.wait_for(3)
     stack.go_on()
-    assert stack.receivers() == ["flashback-exporter", "flashback-policy", "flashback-policy-high"]
+    expected = ["flashback-exporter", "flashback-policy", "flashback-policy-high"]
+    assert stack.receivers() == expected, stack.chat.messages
     title, color, text = read(dict(stack.chat.messages)["flashback-exporter"])
     assert (title, color) == ("WARNING: Polls of query default fail: network", "warning")
     assert text.startswith(

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
-from exporter.api.client import DAILY
+from exporter.api.daily import DAILY
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.simulator import EMAIL, PASSWORD

@@ -17,7 +17,8 @@ import respx
 import structlog
 
 from exporter import log
-from exporter.api.client import DAILY, FlashbackClient
+from exporter.api.client import FlashbackClient
+from exporter.api.daily import DAILY
 from exporter.config.sections import Api, Query
 from exporter.errors import PollError
 from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
@@ -146,7 +147,7 @@ async def connected(router, clock, observe=None, **api):
 
 async def fetch(client, clock, seconds=60):
     """Ask once and return the body of the answer."""
-    async with client.daily_statistics({}, clock.monotonic() + seconds) as body:
+    async with client.ask(DAILY, {}, clock.monotonic() + seconds) as body:
         return b"".join([piece async for piece in body])
 
 

@@ -14,7 +14,7 @@ from loopback import configuration, polled, running, served
 from starlette.responses import JSONResponse
 
 from exporter import __version__
-from exporter.api.client import DAILY
+from exporter.api.daily import DAILY
 from exporter.demo.company import Company
 from exporter.demo.simulator import Simulator
 from exporter.errors import ConfigError, Problem

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.samples import Sample
 
 from exporter.api.auth import LOGIN, REFRESH
-from exporter.api.client import DAILY
+from exporter.api.daily import DAILY
 from exporter.clock import SECONDS_A_DAY, midnight, utc_day
 from exporter.config.sections import Query
 from exporter.demo.company import Company

@@ -1,0 +1,44 @@
+"""`GET /aistats/daily`: the statistics themselves, one record for each day and combination of dimensions."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from exporter.api.client import FlashbackClient
+from exporter.api.json_stream import ResponseReader
+from exporter.clock import iso_instant, midnight
+from exporter.config.sections import Filters
+from exporter.errors import PollError, Reason
+from exporter.metrics import FILTERS
+
+DAILY = "/aistats/daily"
+
+
+async def daily_records(
+    client: FlashbackClient, filters: Filters, days: tuple[int, ...], deadline: float
+) -> AsyncGenerator[list[Any], None]:
+    """Ask for the records of a window of days (newest first), and yield them as they arrive, each as any JSON value.
+
+    Ends before `deadline` (monotonic). Raises PollError, with the API's own words where it says why its answer cannot
+    be used. Who stops early closes it (`contextlib.aclosing`).
+    """
+    reader = ResponseReader()
+    try:
+        async with client.ask(DAILY, _parameters(filters, days), deadline) as body:
+            async for piece in body:
+                yield reader.feed(piece)
+            yield reader.close()
+    except PollError as error:
+        said = client.quotable(reader.message)
+        if error.reason is Reason.INVALID_RESPONSE and said:
+            raise PollError(error.reason, f"{error}: {said}") from error
+        raise
+
+
+def _parameters(filters: Filters, days: tuple[int, ...]) -> dict[str, str]:
+    given = {
+        FILTERS[name]: ",".join(values) for name, values in filters.model_dump().items() if values
+    }
+    if "llmType" in given:
+        given["llmType"] = given["llmType"].upper()
+    start, end = midnight(days[-1]), midnight(days[0] + 1) - 1
+    return {"startDate": iso_instant(start), "endDate": iso_instant(end, milliseconds=999), **given}
