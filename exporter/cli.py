@@ -50,33 +50,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(
+    logs, config, web = _log_flags(), _config_flags(), _web_flags()
+    parser = argparse.ArgumentParser(
+        prog="flashback-exporter",
+        description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
+        epilog="The README describes configuration and metrics; `flashback-exporter demo` needs no account.",
+        parents=[logs, config, web],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"flashback-exporter {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="[check | demo]", title="commands")
+    text = "validate the configuration and exit"
+    check = commands.add_parser(
+        "check", help=text, description=text, parents=[logs, config], allow_abbrev=False
+    )
+    text = "also sign in and make one request per query"
+    check.add_argument("--live", action="store_true", help=text)
+    text = "serve made-up data from a simulator; no account, no network"
+    commands.add_parser(
+        "demo", help=text, description=text, parents=[logs, web], allow_abbrev=False
+    )
+    return parser
+
+
+def _flags() -> argparse.ArgumentParser:
+    """Return a parser for flags that may stand before and after a command: what is not given sets nothing."""
+    return argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
     )
-    add = common.add_argument
-    add(
-        "--log.level",
-        dest="level",
-        type=_level,
-        choices=log.LEVELS,
-        help="log what is at least this severe (info)",
-    )
-    add("--log.format", dest="format", choices=log.FORMATS, help="how log lines look (logfmt)")
-    config = argparse.ArgumentParser(
-        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
-    )
-    config.add_argument(
-        "--config.file",
-        dest="config",
-        type=_file,
-        metavar="FILE",
-        help="YAML; environment and defaults fill the rest",
-    )
-    web = argparse.ArgumentParser(
-        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
-    )
-    add = web.add_argument
-    add(
+
+
+def _log_flags() -> argparse.ArgumentParser:
+    flags = _flags()
+    text = "log what is at least this severe (info)"
+    flags.add_argument("--log.level", dest="level", type=_level, choices=log.LEVELS, help=text)
+    text = "how log lines look (logfmt)"
+    flags.add_argument("--log.format", dest="format", choices=log.FORMATS, help=text)
+    return flags
+
+
+def _config_flags() -> argparse.ArgumentParser:
+    flags = _flags()
+    text = "YAML; environment and defaults fill the rest"
+    flags.add_argument("--config.file", dest="config", type=_file, metavar="FILE", help=text)
+    return flags
+
+
+def _web_flags() -> argparse.ArgumentParser:
+    flags = _flags()
+    flags.add_argument(
         "--web.listen-address",
         dest="listen",
         action="append",
@@ -84,37 +106,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where to serve: host:port, [::1]:port or :port; repeatable (:9877)",
     )
-    add(
-        "--web.telemetry-path",
-        dest="path",
-        type=_path,
-        metavar="PATH",
-        help="where the metrics are (/metrics)",
-    )
-    add(
-        "--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload"
-    )
-    parser = argparse.ArgumentParser(
-        prog="flashback-exporter",
-        description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
-        epilog="The README describes configuration and metrics; `flashback-exporter demo` needs no account.",
-        parents=[common, config, web],
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"flashback-exporter {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="[check | demo]", title="commands")
-    text = "validate the configuration and exit"
-    check = commands.add_parser(
-        "check", help=text, description=text, parents=[common, config], allow_abbrev=False
-    )
-    check.add_argument(
-        "--live", action="store_true", help="also sign in and make one request per query"
-    )
-    text = "serve made-up data from a simulator; no account, no network"
-    commands.add_parser(
-        "demo", help=text, description=text, parents=[common, web], allow_abbrev=False
-    )
-    return parser
+    text = "where the metrics are (/metrics)"
+    flags.add_argument("--web.telemetry-path", dest="path", type=_path, metavar="PATH", help=text)
+    text = "allow POST /-/reload"
+    flags.add_argument("--web.enable-lifecycle", dest="lifecycle", action="store_true", help=text)
+    return flags
 
 
 def _two_dashes(argument: str) -> str:
