@@ -1,12 +1,14 @@
 """`flashback-exporter check`: says whether a configuration is good, and with `--live` whether the account is."""
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.api.client import FlashbackClient
-from exporter.api.secrets import read_secret
+from exporter.api.secrets import read_secret, saving_fault
 from exporter.clock import Clock, utc_day
-from exporter.config.sections import Config
+from exporter.config.sections import Api, Config, Filters
 from exporter.errors import ConfigError, PollError, Problem
 from exporter.output.exposition import render
 from exporter.output.samples import blocks
@@ -15,27 +17,36 @@ from exporter.polling.poll import Poll
 
 def check_files(config: Config, clock: Clock) -> None:
     """Raise ConfigError for all files that cannot be used; beside a login, a refresh token need not be there yet."""
-    api = config.api
-    files: list[tuple[str, Path | None]] = []
-    if api.authorization:
-        files.append(("api.authorization.credentials_file", api.authorization.credentials_file))
-    if api.login:
-        files.append(("api.login.password_file", api.login.password_file))
-    if api.refresh_token_file and (api.login is None or api.refresh_token_file.exists()):
-        files.append(("api.refresh_token_file", api.refresh_token_file))
-    problems = []
-    for name, path in files:
-        try:
-            if path is not None:
-                read_secret(path, "the file")
-        except PollError as error:
-            problems.append(Problem(name, str(error)))
+    problems = list(_secret_faults(config.api))
     try:
-        FlashbackClient(api, clock, _ignore)
+        FlashbackClient(config.api, clock, _ignore)
     except ConfigError as error:
         problems += error.problems
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError([config.places.located(problem) for problem in problems])
+
+
+def _secret_faults(api: Api) -> Iterator[Problem]:
+    for key, path in _secret_files(api):
+        try:
+            secret = read_secret(path, "the file")
+        except PollError as error:
+            yield Problem(key, str(error))
+            continue
+        if api.authorization and not secret.isascii():
+            yield Problem(key, f"the file {path} holds characters that are not ASCII")
+        if path == api.refresh_token_file and not api.login and (fault := saving_fault(path)):
+            yield Problem(key, f"new tokens cannot be saved in {path}: {fault}")
+
+
+def _secret_files(api: Api) -> Iterator[tuple[str, Path]]:
+    if api.authorization and api.authorization.credentials_file:
+        yield "api.authorization.credentials_file", api.authorization.credentials_file
+    if api.login and api.login.password_file:
+        yield "api.login.password_file", api.login.password_file
+    path = api.refresh_token_file
+    if path and (api.login is None or os.path.exists(path)):  # noqa: PTH110 - Path.exists may raise
+        yield "api.refresh_token_file", path
 
 
 async def check_live(config: Config, clock: Clock) -> bool:
@@ -43,7 +54,7 @@ async def check_live(config: Config, clock: Clock) -> bool:
     client = FlashbackClient(config.api, clock, _ignore)
     good = True
     try:
-        for query in config.queries:
+        for number, query in enumerate(config.queries):
             outcome = await Poll(
                 query, config.poll.days, 3 * config.api.timeout, client, clock, attempts=1
             ).run()
@@ -61,9 +72,16 @@ async def check_live(config: Config, clock: Clock) -> bool:
                 f" ({snapshot.folded} folded into other), {series} series,"
                 f" {sum(outcome.rejected.values())} records left out, {outcome.duration:.2f} s"
             )
+            if query.filters != Filters() and not snapshot.records:
+                warn(config, Problem(f"queries[{number}].filters", "no record matches them"))
     finally:
         await client.aclose()
     return good
+
+
+def warn(config: Config, oddity: Problem) -> None:
+    """Print what is odd at a key, with its place."""
+    print(f"WARNING: {config.places.located(oddity)}", file=sys.stderr)
 
 
 def _ignore(endpoint: str, code: str, seconds: float) -> None:

@@ -2,22 +2,29 @@
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from exporter import __version__, log
-from exporter.check import check_files, check_live
+from exporter.check import check_files, check_live, warn
 from exporter.clock import SystemClock
 from exporter.config.load import load_config
+from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
 from exporter.errors import ConfigError, ListenError
+from exporter.oddities import oddities
 from exporter.serve import run
 from exporter.web.app import create_app
 from exporter.web.server import bind, parse_address, serving
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+
+_log = structlog.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     defaults = argparse.Namespace(
         level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False
     )
-    options = _parser().parse_args(arguments, defaults)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args([_two_dashes(argument) for argument in given], defaults)
     log.configure(options.level, options.format, background=options.command != "check")
     try:
         if options.command == "check":
@@ -44,32 +52,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(
+    logs, config, web = _log_flags(), _config_flags(), _web_flags()
+    parser = argparse.ArgumentParser(
+        prog="flashback-exporter",
+        description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
+        epilog="The README describes configuration and metrics; `flashback-exporter demo` needs no account.",
+        parents=[logs, config, web],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"flashback-exporter {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="[check | demo]", title="commands")
+    text = "validate the configuration and exit"
+    check = commands.add_parser(
+        "check", help=text, description=text, parents=[logs, config], allow_abbrev=False
+    )
+    text = "also sign in and make one request per query"
+    check.add_argument("--live", action="store_true", help=text)
+    text = "serve made-up data from a simulator; no account, no network"
+    commands.add_parser(
+        "demo", help=text, description=text, parents=[logs, web], allow_abbrev=False
+    )
+    return parser
+
+
+def _flags() -> argparse.ArgumentParser:
+    """Return a parser for flags that may stand before and after a command: what is not given sets nothing."""
+    return argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
     )
-    add = common.add_argument
-    add(
-        "--log.level",
-        dest="level",
-        choices=log.LEVELS,
-        help="log what is at least this severe (info)",
-    )
-    add("--log.format", dest="format", choices=log.FORMATS, help="how log lines look (logfmt)")
-    config = argparse.ArgumentParser(
-        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
-    )
-    config.add_argument(
-        "--config.file",
-        dest="config",
-        type=Path,
-        metavar="FILE",
-        help="YAML; environment and defaults fill the rest",
-    )
-    web = argparse.ArgumentParser(
-        add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
-    )
-    add = web.add_argument
-    add(
+
+
+def _log_flags() -> argparse.ArgumentParser:
+    flags = _flags()
+    text = "log what is at least this severe (info)"
+    flags.add_argument("--log.level", dest="level", type=_level, choices=log.LEVELS, help=text)
+    text = "how log lines look (logfmt)"
+    flags.add_argument("--log.format", dest="format", choices=log.FORMATS, help=text)
+    return flags
+
+
+def _config_flags() -> argparse.ArgumentParser:
+    flags = _flags()
+    text = "YAML; environment and defaults fill the rest"
+    flags.add_argument("--config.file", dest="config", type=_file, metavar="FILE", help=text)
+    return flags
+
+
+def _web_flags() -> argparse.ArgumentParser:
+    flags = _flags()
+    flags.add_argument(
         "--web.listen-address",
         dest="listen",
         action="append",
@@ -77,37 +108,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="where to serve: host:port, [::1]:port or :port; repeatable (:9877)",
     )
-    add(
-        "--web.telemetry-path",
-        dest="path",
-        type=_path,
-        metavar="PATH",
-        help="where the metrics are (/metrics)",
-    )
-    add(
-        "--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload"
-    )
-    parser = argparse.ArgumentParser(
-        prog="flashback-exporter",
-        description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
-        epilog="The README describes configuration and metrics; `flashback-exporter demo` needs no account.",
-        parents=[common, config, web],
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"flashback-exporter {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="[check | demo]", title="commands")
-    text = "validate the configuration and exit"
-    check = commands.add_parser(
-        "check", help=text, description=text, parents=[common, config], allow_abbrev=False
-    )
-    check.add_argument(
-        "--live", action="store_true", help="also sign in and make one request per query"
-    )
-    text = "serve made-up data from a simulator; no account, no network"
-    commands.add_parser(
-        "demo", help=text, description=text, parents=[common, web], allow_abbrev=False
-    )
-    return parser
+    text = "where the metrics are (/metrics)"
+    flags.add_argument("--web.telemetry-path", dest="path", type=_path, metavar="PATH", help=text)
+    text = "allow POST /-/reload"
+    flags.add_argument("--web.enable-lifecycle", dest="lifecycle", action="store_true", help=text)
+    return flags
+
+
+def _two_dashes(argument: str) -> str:
+    """Return a flag spelled as Go's own library takes it too, `-config.file`, with two dashes."""
+    return f"-{argument}" if re.match(r"-[a-z]{2}", argument) else argument
+
+
+def _level(text: str) -> str:
+    level = text.lower()
+    return "warn" if level == "warning" else level
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -115,6 +130,12 @@ def _address(text: str) -> tuple[str, int]:
         return parse_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected the path of a file")
+    return Path(text)
 
 
 def _path(text: str) -> str:
@@ -126,6 +147,8 @@ def _path(text: str) -> str:
 def _check(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     check_files(config, SystemClock())
+    for oddity in oddities(config):
+        warn(config, oddity)
     print(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
     if options.live and not asyncio.run(check_live(config, SystemClock())):
         return FAILED
@@ -134,8 +157,14 @@ def _check(options: argparse.Namespace) -> int:
 
 async def _serve(options: argparse.Namespace) -> None:
     clock = SystemClock()
-    config = load_config(options.config)
-    exporter = await Exporter.create(config, lambda: load_config(options.config), clock)
+
+    def load() -> Config:
+        config = load_config(options.config)
+        for oddity in oddities(config):
+            _log.warning("odd configuration", oddity=str(config.places.located(oddity)))
+        return config
+
+    exporter = await Exporter.create(load(), load, clock)
     sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle)
     await run(exporter, serving(app), sockets, lambda _: None)

@@ -30,7 +30,7 @@ class Exporter:
         self._load = load
         self._clock = clock
         self._publication = publication
-        self._client = FlashbackClient(config.api, clock, self._observe)
+        self._client = self._connected(config)
         self._config = config
         self._turn = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
@@ -82,11 +82,7 @@ class Exporter:
                     config.api.tls_config
                 )  # its files may have other content behind the same names
                 same_api = config.api == self._config.api and not (tls.ca_file or tls.cert_file)
-                client = (
-                    self._client
-                    if same_api
-                    else FlashbackClient(config.api, self._clock, self._observe)
-                )
+                client = self._client if same_api else self._connected(config)
             except ConfigError as error:
                 self.reload_successful = False
                 _log.error(
@@ -104,6 +100,10 @@ class Exporter:
             self.reload_successful = True
             self.reloaded_at = self._clock.time()
             _log.info("configuration reloaded", queries=list(self.view.states))
+
+    def _connected(self, config: Config) -> FlashbackClient:
+        with config.places.locating():
+            return FlashbackClient(config.api, self._clock, self._observe)
 
     def _retire(self, client: FlashbackClient) -> None:
         """Close a client once the polls that began with it have ended."""

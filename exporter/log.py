@@ -40,19 +40,18 @@ def configure(level: str, form: str, *, background: bool = False) -> None:
         structlog.processors.EventRenamer("msg"),
     ]
     order = ["ts", "level", "logger", "msg"]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.processors.LogfmtRenderer(
-            key_order=order, drop_missing=True, bool_as_flag=False
-        )
+    logfmt = structlog.processors.LogfmtRenderer(
+        key_order=order, drop_missing=True, bool_as_flag=False
+    )
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()] if form == "json" else [_lists_as_text, logfmt]
     )
     handler = _Background(Lines(sys.stderr)) if background else logging.StreamHandler(sys.stderr)
     handler.addFilter(_Once())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
@@ -69,6 +68,16 @@ def configure(level: str, form: str, *, background: bool = False) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _lists_as_text(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Join lists with commas, for logfmt has none."""
+    return {
+        key: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for key, value in event.items()
+    }
 
 
 def flush() -> None:

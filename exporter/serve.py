@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform
 import signal
 import socket
 import threading
@@ -10,6 +11,7 @@ from contextlib import suppress
 
 import structlog
 
+from exporter import __version__
 from exporter.daemon import Exporter
 from exporter.errors import ConfigError
 from exporter.web.server import Server, addresses, bound
@@ -28,6 +30,12 @@ async def run(
     greet: Callable[[list[str]], None],
 ) -> None:
     """Serve and poll until SIGTERM or SIGINT; SIGHUP reloads. `greet` is called with the addresses once all is up."""
+    _log.info(
+        "starting",
+        version=__version__,
+        python_version=platform.python_version(),
+        queries=list(exporter.view.states),
+    )
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
     stopping: list[asyncio.Task[None]] = []

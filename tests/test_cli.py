@@ -4,15 +4,20 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import anyio.to_thread
 import pytest
 import structlog
+import trustme
 from clocks import FakeClock
+from programs import process
 
 from exporter import __version__
 from exporter.cli import main
@@ -20,6 +25,7 @@ from exporter.demo.simulator import EMAIL, PASSWORD, Fault
 from exporter.web.server import addresses, bind, bound, parse_address
 
 CANARY = "canary"
+READ_ONLY = "/sys/kernel/uevent_seqnum"  # a file with one line that nobody can change, root neither
 
 
 @pytest.fixture(autouse=True)
@@ -113,12 +119,46 @@ def test_help_names_every_flag(command, flags, run):
 
 
 @pytest.mark.parametrize(
+    "spelling",
+    [
+        ["-config.file={}"],
+        ["-config.file", "{}"],
+        ["--config.file={}"],
+        ["-config.file={}", "-log.level=warning", "-log.format", "json"],
+        ["-log.level", "WARN", "--config.file", "{}"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_flags_are_spelled_with_one_dash_too(spelling, before, configuration, run):
+    """A flag means the same with one dash, as Go's library takes it, before and after the command."""
+    path = configuration()
+    flags = [part.format(path) for part in spelling]
+    arguments = [*flags, "check"] if before else ["check", *flags]
+    assert run(*arguments) == (0, f"SUCCESS: {path} is a valid configuration\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-version", "-help", "-h"])
+def test_single_dashes_ask_for_help_and_version_too(flag, run):
+    """-version, -help and -h are --version and --help."""
+    code, out, err = run(flag)
+    assert (code, err) == (0, "")
+    assert "flashback-exporter" in out
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
+        ["-config"],
+        ["-config.fil=exporter.yml"],
+        ["-no.such.flag"],
+        ["-hv"],
+        ["-log.level=loud"],
         ["serve"],
         ["--no.such.flag"],
         ["--config"],
         ["--config.file"],
+        ["--config.file="],
         ["--config.fil=exporter.yml"],
         ["--live"],
         ["check", "exporter.yml"],
@@ -264,10 +304,13 @@ def test_check_accepts_an_environment(run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("api", "keys"),
+    ("api", "expected"),
     [
         ("authorization: {credentials_file: missing}", ["api.authorization.credentials_file"]),
+        ("authorization: {credentials_file: latin}", ["api.authorization.credentials_file"]),
         ("login: {email: a, password_file: missing}", ["api.login.password_file"]),
+        ("login: {email: a, password_file: empty}", ["api.login.password_file"]),
+        ("login: {email: a, password_file: two_lines}", ["api.login.password_file"]),
         ("refresh_token_file: missing", ["api.refresh_token_file"]),
         (
             "login: {email: a, password_file: missing}, refresh_token_file: empty",
@@ -285,15 +328,133 @@ def test_check_accepts_an_environment(run, monkeypatch):
         ),
     ],
 )
-def test_check_reads_the_files_that_a_configuration_names(api, keys, configuration, run, tmp_path):
-    """`check` reports every secret and TLS file that is missing or no such file, as the daemon would find it."""
+def test_check_reads_the_files_that_a_configuration_names(
+    api, expected, configuration, run, tmp_path
+):
+    """`check` reports every secret and TLS file that can never work, at the line of its key."""
     (tmp_path / "empty").touch()
-    code, out, err = run("check", "--config.file", configuration(f"api: {{{api}}}"))
+    (tmp_path / "latin").write_text("can\xe4ry")
+    (tmp_path / "two_lines").write_text("canary\ncanary")
+    path = configuration(f"# a comment\napi: {{{api}}}")
+    code, out, err = run("check", "--config.file", path)
     assert code == 2
     assert "SUCCESS" not in out
-    assert len(err.splitlines()) == len(keys)
-    for key, line in zip(keys, err.splitlines(), strict=True):
-        assert key in line
+    assert len(err.splitlines()) == len(expected)
+    for key, line in zip(expected, err.splitlines(), strict=True):
+        assert re.match(rf"flashback-exporter: {path}:2:\d+: {key}", line)
+
+
+@pytest.mark.parametrize("command", [[], ["check"]])
+def test_a_tls_file_that_cannot_be_used_is_reported_at_its_line(command, configuration, run):
+    """The daemon, too, says in which line the file is named that it cannot use."""
+    path = configuration(
+        "api:\n  login: {email: a, password: canary}\n  tls_config:\n    ca_file: missing\n"
+    )
+    code, _, err = run(*command, "--config.file", path)
+    assert code == 2
+    assert re.match(rf"flashback-exporter: {path}:[34]:\d: api\.tls_config", err)
+
+
+@pytest.mark.parametrize("command", [[], ["check"]])
+def test_an_address_that_only_the_client_refuses_is_reported_at_its_line(
+    command, configuration, run
+):
+    """A name without a form for DNS is reported like any other problem, with the address that it stands in."""
+    path = configuration(
+        "api:\n  login: {email: a, password: canary}\n  proxy_url: 'http://me:canary@\u2603.net'\n"
+    )
+    code, _, err = run(*command, "--config.file", path)
+    assert code == 2
+    assert err.startswith(f"flashback-exporter: {path}:3:3: api.proxy_url: expected the name")
+
+
+# What is odd
+
+
+ODD = [
+    (
+        "  timeout: 20s\n",
+        "poll: {interval: 20s}\n",
+        "3:3: api.timeout: longer than 90 % of the interval of query default, when a poll ends",
+    ),
+    (
+        "",
+        "queries:\n  - interval: 30s\n",
+        "api.timeout: longer than 90 % of the interval of query default, when a poll ends",
+    ),
+    (
+        "",
+        "queries: [{filters: {llm_type: [openai, Mistral, AWS]}}]\n",
+        (
+            "3:41: queries[0].filters.llm_type[1]:"
+            " none of the known OPENAI, ANTHROPIC, GOOGLE, AWS, OTHER"
+        ),
+    ),
+    (
+        "",
+        "queries: [{filters: {hosts: ['${HOST}']}}]\n",
+        (
+            "3:30: queries[0].filters.hosts[0]:"
+            " ${…} is taken as it stands, not replaced from the environment"
+        ),
+    ),
+    (
+        "  tls_config: {ca_file: '${canary}.pem'}\n",
+        "",
+        "3:16: api.tls_config.ca_file: ${…} is taken as it stands, not replaced",
+    ),
+    (
+        "  proxy_url: 'http://me:${canary}@proxy'\n",
+        "",
+        "3:3: api.proxy_url: ${…} is taken as it stands, not replaced",
+    ),
+]
+
+
+@pytest.mark.parametrize(("api", "rest", "expected"), ODD)
+def test_check_warns_of_what_is_odd(api, rest, expected, configuration, run, tmp_path):
+    """What is legal but hardly meant is a warning with its place on standard error; the code is 0."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "${canary}.pem")
+    path = configuration(f"api:\n  login: {{email: a, password: x}}\n{api}{rest}")
+    code, out, err = run("check", "--config.file", path)
+    assert (code, len(err.splitlines())) == (0, 1)
+    assert "SUCCESS" in out
+    assert err.startswith(f"WARNING: {path}:")
+    assert expected in err
+
+
+def test_check_does_not_warn_of_what_is_usual(configuration, run):
+    """The documented example, with every provider by name, is not odd."""
+    example = (Path(__file__).parents[1] / "config" / "flashback-exporter.yml").read_text()
+    known = "llm_type: [openai, Anthropic, GOOGLE, aws, other]"
+    text = example.replace("llm_type: []", known).replace("password_file: /run", "password: /run")
+    assert known in text
+    assert run("check", "--config.file", configuration(text))[::2] == (0, "")
+
+
+def test_check_fails_where_the_only_refresh_token_cannot_be_saved(configuration, run):
+    """A token that is spent when it is used and cannot be replaced works once: refused before it is spent."""
+    if not Path(READ_ONLY).exists():
+        pytest.skip(f"needs {READ_ONLY}")
+    path = configuration(f"api:\n  refresh_token_file: {READ_ONLY}\n")
+    code, _, err = run("check", "--live", "--config.file", path)
+    assert code == 2
+    place = f"flashback-exporter: {path}:2:3: api.refresh_token_file: "
+    assert err.startswith(f"{place}new tokens cannot be saved in {READ_ONLY}: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_check_warns_where_a_refresh_token_beside_a_login_cannot_be_saved(configuration, run):
+    """Beside a login the exporter goes on without the file, so it is a warning."""
+    path = configuration(
+        "api:\n  login: {email: a, password: canary}\n  refresh_token_file: /missing/token\n"
+    )
+    code, _, err = run("check", "--config.file", path)
+    assert code == 0
+    assert err.startswith(
+        f"WARNING: {path}:3:3: api.refresh_token_file: new tokens cannot be saved in /missing/token: "
+    )
 
 
 def test_check_does_not_ask_for_a_refresh_token_that_is_still_to_come(configuration, run):
@@ -347,6 +508,15 @@ async def test_a_live_check_goes_on_after_a_failed_query(live, api):
     assert code == 1
     assert "FAILED: query one: bad_request: HTTP 400 as requested" in err
     assert "SUCCESS: query two: " in out
+
+
+async def test_a_live_check_warns_of_filters_that_no_record_matches(live):
+    """A filter with a typing mistake gives no record and no error, so it is a warning, at the line of the filter."""
+    rest = "queries:\n  - {name: all}\n  - {name: none, filters: {hosts: [nowhere.example.com]}}\n"
+    code, out, err = await live(rest=rest)
+    assert code == 0
+    assert "SUCCESS: query none: 0 records" in out
+    assert re.fullmatch(r"WARNING: \S+:4:18: queries\[1\]\.filters: no record matches them\n", err)
 
 
 async def test_a_live_check_of_an_api_that_is_not_there_ends_with_1(configuration, run):
@@ -409,6 +579,13 @@ async def test_log_flags_may_stand_before_the_command(configuration, api, run):
     assert [line for line in err.splitlines() if not line.startswith("FAILED: ")] == []
 
 
+@pytest.mark.parametrize("flag", ["--log.level=warn", "--log.level=warning", "-log.level=WARNING"])
+async def test_warnings_have_two_names(flag, refused):
+    """warn, as Prometheus spells it, and warning mean the same."""
+    (line,) = await refused(flag)
+    assert "level=warning" in line
+
+
 async def test_less_is_logged_on_request(refused):
     """--log.level=error leaves out what is less severe."""
     assert await refused("--log.level=error") == []
@@ -425,3 +602,66 @@ def test_the_exit_code_is_that_of_the_process(start):
     assert process.returncode == 2
     assert process.stdout == ""
     assert "expected a way to sign in" in process.stderr
+
+
+# The daemon's first words
+
+
+@pytest.fixture
+def daemon(configuration):
+    """Return a function that runs the daemon with flags until it logs a line, and gives the match."""
+
+    @contextmanager
+    def daemon(content, wanted, *flags):
+        listen = "--web.listen-address=127.0.0.1:0"
+        file = f"--config.file={configuration(content)}"
+        command = [sys.executable, "-m", "exporter", listen, file, *flags]
+        with process(*command, ready=wanted) as running:
+            yield running
+
+    return daemon
+
+
+TWO_QUERIES = """
+api: {base_url: 'http://127.0.0.1:1', login: {email: me@example.com, password: canary}}
+queries: [{name: default}, {name: everything else, interval: 20s}]
+"""
+
+
+def test_the_start_says_what_runs(daemon):
+    """The first line of the log says version and queries; lists are written as people write them."""
+    with daemon(TWO_QUERIES, r"msg=serving addresses=(127\.0\.0\.1:\d+)\n") as (program, _):
+        start = program.line(r"msg=starting.*")[0]
+    assert f"version={__version__}" in start
+    assert 'queries="default, everything else"' in start
+    assert CANARY not in program.text
+
+
+def test_lists_stay_lists_in_json(daemon):
+    """In JSON a list is a list."""
+    with daemon(TWO_QUERIES, r'\{.*"serving".*\}', "--log.format=json") as (program, serving):
+        start = json.loads(program.line(r'\{.*"starting".*\}')[0])
+    assert start["queries"] == ["default", "everything else"]
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", *json.loads(serving[0])["addresses"])
+
+
+def test_the_daemon_warns_of_what_is_odd_at_start_and_reload(daemon):
+    """What `check` warns of is logged at the start, and again when the configuration is read anew."""
+    odd = 'msg="odd configuration" oddity="{}'
+    with daemon(TWO_QUERIES, "msg=serving") as (program, _):
+        program.line(odd.format(r"\S+/exporter\.yml:2:1: api\.timeout: longer than 90 %"))
+        path = Path(re.search(r"oddity=\"(\S+exporter\.yml)", program.text)[1])
+        path.write_text(TWO_QUERIES.replace("interval: 20s", "filters: {llm_type: [mistral]}"))
+        program.running.send_signal(signal.SIGHUP)
+        program.line('msg="configuration reloaded"')
+        program.line(odd.format(r"\S+:3:\d+: queries\[1\]\.filters\.llm_type\[0\]: none of the"))
+
+
+def test_a_reload_names_the_line_of_a_tls_file(daemon):
+    """A file that cannot be used is reported at a reload like at the start: with the line that names it."""
+    with daemon(TWO_QUERIES, "msg=serving") as (program, _):
+        path = Path(re.search(r"oddity=\"(\S+exporter\.yml)", program.text)[1])
+        path.write_text(TWO_QUERIES.replace("api: {", "api: {tls_config: {ca_file: missing}, "))
+        program.running.send_signal(signal.SIGHUP)
+        line = program.line(r'msg="configuration not reloaded" .*\n')[0]
+    assert re.search(r"exporter\.yml:2:\d+: api\.tls_config", line)

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import exporter.config.sections
+from exporter.config.environment import Environment
 from exporter.config.sections import Config
 from exporter.metrics import DAY_START, METRICS
 from exporter.output.own_metrics import OWN_METRICS
@@ -13,10 +14,11 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def rows(heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading, without its head."""
+def rows(heading: str, table: int = 1) -> list[list[str]]:
+    """Return the cells of a table below a heading, the first one or another, without its head."""
     section = re.split(r"\n#+ ", README.split(f"\n{heading}\n", 1)[1])[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
+    tables = [part for part in section.split("\n\n") if part.lstrip().startswith("|")]
+    lines = tables[table - 1].strip().splitlines()
     return [
         [cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")]
         for line in lines[2:]
@@ -72,3 +74,16 @@ def test_every_dependency_has_a_reason():
     }
     assert table.keys() == names
     assert all(table.values())
+
+
+def test_the_table_of_variables_is_the_codes():
+    """Every variable of the environment is listed, in the README, for Compose and in the documented example."""
+    known = {f"FLASHBACK_{field.upper()}" for field in Environment.model_fields}
+    listed = {
+        word for row in rows("## Configuration", 2) for word in re.findall(r"FLASHBACK_\w+", row[0])
+    }
+    assert listed == known
+    example = (ROOT / "config" / "flashback-exporter.yml").read_text()
+    assert set(re.findall(r"FLASHBACK_\w+", example)) == known
+    passed_on = re.findall(r"- (FLASHBACK_\w+)", (ROOT / "compose.yaml").read_text())
+    assert {*passed_on, "FLASHBACK_REFRESH_TOKEN_FILE"} == known  # which needs a volume of its own

@@ -168,7 +168,7 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
     proxy = api.proxy_url.get_secret_value() if api.proxy_url else None
     for where, address in (("api.base_url", api.base_url), ("api.proxy_url", proxy)):
         if address is not None and not _is_usable(address):
-            problems.append(Problem(where, "not a usable address"))
+            problems.append(Problem(where, "expected the name of a host that DNS can look up"))
     if problems:
         raise ConfigError(problems)
     return httpx.AsyncClient(
@@ -193,7 +193,7 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
 
 def _is_usable(address: str) -> bool:
     try:
-        httpx.Request("GET", httpx.URL(address))
+        _ = httpx.URL(address).host  # read for its errors: httpx decodes it here
     except (httpx.InvalidURL, ValueError):
         return False
     return True

@@ -2,54 +2,70 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
+from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
+from exporter.config.addresses import usable_address, usable_proxy
+from exporter.config.places import Places
 from exporter.config.types import (
     Duration,
     File,
     FilterValues,
-    Problem,
+    Interval,
     Settings,
     Size,
     Whole,
     distinct,
     one_of,
     seconds_or,
-    usable_address,
-    usable_proxy,
+    usable_secret,
+    usable_token,
 )
+from exporter.errors import Problem
 from exporter.metrics import DIMENSIONS, METRICS
 
 Label = Annotated[str, one_of(DIMENSIONS)]
 MetricName = Annotated[str, one_of(metric.short_name for metric in METRICS)]
 
+_MAX_FILTERS = 50_000
+_NO_WAY_TO_SIGN_IN = (
+    "expected a way to sign in: authorization, login or refresh_token_file here, or in the environment"
+    " FLASHBACK_EMAIL and FLASHBACK_PASSWORD (or FLASHBACK_PASSWORD_FILE), FLASHBACK_REFRESH_TOKEN_FILE"
+    " or FLASHBACK_ACCESS_TOKEN"
+)
+
 
 class Authorization(Settings):
     """A fixed bearer token, given in place or, better, in a file that is read again for every request."""
 
-    credentials: SecretStr | None = None
+    credentials: Annotated[SecretStr, AfterValidator(usable_token)] | None = None
     credentials_file: File | None = None
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where the token has not one source."""
         if len({"credentials", "credentials_file"} & given.keys()) != 1:
-            yield (), "expected exactly one of credentials, credentials_file"
+            yield Problem("", "expected exactly one of credentials, credentials_file")
 
 
 class Login(Settings):
     """E-mail and password for `POST /user/login`."""
 
     email: Annotated[str, Field(min_length=1)]
-    password: SecretStr | None = None
+    password: Annotated[SecretStr, AfterValidator(usable_secret)] | None = None
     password_file: File | None = None
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield where the password has not one source."""
-        if len({"password", "password_file"} & given.keys()) != 1:
-            yield (), "expected exactly one of password, password_file"
+        """Yield where the e-mail has no source or the password has not one."""
+        if "email" not in given:
+            yield Problem("email", "expected it here, or FLASHBACK_EMAIL in the environment")
+        if {"password", "password_file"} <= given.keys():
+            yield Problem("", "expected one of password, password_file, not both")
+        if not {"password", "password_file"} & given.keys():
+            ways = "password or password_file here, or {0} or {0}_FILE in the environment"
+            yield Problem("", "expected " + ways.format("FLASHBACK_PASSWORD"))
 
 
 class TlsConfig(Settings):
@@ -64,7 +80,7 @@ class TlsConfig(Settings):
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where a key has no certificate."""
         if "key_file" in given and "cert_file" not in given:
-            yield ("key_file",), "expected cert_file beside it"
+            yield Problem("key_file", "expected cert_file beside it")
 
 
 class Api(Settings):
@@ -86,24 +102,16 @@ class Api(Settings):
         """Yield where there is not exactly one way to sign in; a refresh token may stand beside a password."""
         ways = {"authorization", "login", "refresh_token_file"} & given.keys()
         if "authorization" in ways and len(ways) > 1:
-            yield (
-                (),
-                "expected one way to sign in: authorization, or login and/or refresh_token_file",
-            )
+            fault = "expected one way to sign in: authorization, or login and/or refresh_token_file"
+            yield Problem("", fault)
         if not ways:
-            yield (
-                (),
-                (
-                    "expected a way to sign in: authorization, login or refresh_token_file here, or FLASHBACK_EMAIL and"
-                    " FLASHBACK_PASSWORD, FLASHBACK_ACCESS_TOKEN or FLASHBACK_REFRESH_TOKEN_FILE in the environment"
-                ),
-            )
+            yield Problem("", _NO_WAY_TO_SIGN_IN)
 
 
-class Poll(Settings):
+class Polling(Settings):
     """When to poll and how many days to ask for."""
 
-    interval: Annotated[Duration, Field(ge=1)] = 300.0
+    interval: Interval = 300.0
     days: Annotated[Whole, Field(ge=1, le=7)] = 2
     max_data_age: Annotated[Duration, Field(gt=0)] = 3600.0
 
@@ -120,12 +128,21 @@ class Filters(Settings):
     user_uuid: FilterValues = ()
     conversation_uuid: FilterValues = ()
 
+    @classmethod
+    def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield where the address of a request would be longer than HTTP clients send."""
+        lists = [values for values in given.values() if isinstance(values, list | tuple)]
+        texts = (str(value) for values in lists for value in values)
+        if sum(len(quote(f"{text},", safe="", errors="replace")) for text in texts) > _MAX_FILTERS:
+            limit = f"one request takes {_MAX_FILTERS} characters of them at most"
+            yield Problem("", f"expected fewer values: {limit}")
+
 
 class Query(Settings):
     """One question to the API and how its answer is shown."""
 
     name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.:/ -]+$")] = "default"
-    interval: Annotated[Duration, Field(ge=1)] | None = None
+    interval: Interval | None = None
     filters: Filters = Filters()
     labels: Annotated[tuple[Label, ...], AfterValidator(distinct)] = tuple(
         label for label in DIMENSIONS if label not in ("user_uuid", "conversation_uuid")
@@ -140,26 +157,39 @@ class Config(Settings):
     """The whole configuration."""
 
     api: Api
-    poll: Poll = Poll()
+    poll: Polling = Polling()
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
+    _places: Places = PrivateAttr(default_factory=Places)
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where names are not different, or data would be too old before the next poll."""
+        default = Polling()
         poll, queries = given.get("poll"), given.get("queries")
         times = poll if isinstance(poll, Mapping) else {}
-        age = seconds_or(times.get("max_data_age"), 3600)
-        seen = set()
-        for index, query in enumerate(queries if isinstance(queries, list) else [{}]):
+        age = seconds_or(times.get("max_data_age"), default.max_data_age)
+        names = set()
+        for number, query in enumerate(queries if isinstance(queries, list) else [{}]):
             section = query if isinstance(query, Mapping) else {}
-            name = str(section.get("name", "default"))
-            if name in seen:
-                yield ("queries", index, "name"), "expected a different name for each"
-            seen.add(name)
+            name = str(section.get("name", Query().name))
+            if name in names:
+                yield Problem(f"queries[{number}].name", "expected a different name for each")
+            names.add(name)
             own = section.get("interval")
-            if seconds_or(times.get("interval") if own is None else own, 300) >= age:
-                where = ("poll", "interval") if own is None else ("queries", index, "interval")
-                yield where, "expected an interval shorter than poll.max_data_age"
+            interval = times.get("interval") if own is None else own
+            if seconds_or(interval, default.interval) >= age:
+                key = "poll.interval" if own is None else f"queries[{number}].interval"
+                yield Problem(key, "expected an interval shorter than poll.max_data_age")
+
+    def given_at(self, places: Places) -> "Config":
+        """Return this configuration, knowing where its keys were given."""
+        self._places = places
+        return self
+
+    @property
+    def places(self) -> Places:
+        """Where the keys were given."""
+        return self._places
 
     def interval(self, query: Query) -> float:
         """Return the seconds between two polls of a query."""

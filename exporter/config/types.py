@@ -1,11 +1,9 @@
 """What the configuration is made of: durations, sizes, paths and addresses, and the base of its sections."""
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, LiteralString, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +18,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from exporter.config.places import dotted
+from exporter.errors import Problem
 
 _DURATION_UNITS = {
     "y": 31_536_000,
@@ -44,6 +45,7 @@ _SIZE_UNITS = {
     "MB": 10**6,
     "GB": 10**9,
 }
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SIZE = re.compile(rf"(\d+) ?({'|'.join(_SIZE_UNITS)})", re.ASCII)
 
 
@@ -60,6 +62,12 @@ def parse_duration(value: Any) -> float:
     return seconds
 
 
+def _a_second_or_more(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError("expected at least 1s")
+    return seconds
+
+
 def _parse_size(value: Any) -> int:
     match = (
         _SIZE.fullmatch(str(value))
@@ -68,11 +76,16 @@ def _parse_size(value: Any) -> int:
     )
     if not match or isinstance(value, bool):
         raise ValueError("expected a size such as 512MiB or 1GiB")
-    return int(match[1]) * _SIZE_UNITS[match[2]]
+    size = int(match[1]) * _SIZE_UNITS[match[2]]
+    if size < 1024:
+        raise ValueError("expected at least 1KiB")
+    return size
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     """Relative paths start at the configuration file's folder, as they do in Prometheus."""
+    if path == Path() or "\0" in str(path):
+        raise ValueError("expected a path")
     return Path(info.context or ".") / path
 
 
@@ -95,41 +108,28 @@ def one_of(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _without_comma(value: str) -> str:
+def _filter_value(value: str) -> str:
     if "," in value or not value.strip():
         raise ValueError("expected a text without commas, which the API uses to separate values")
+    if _SURROGATE.search(value):
+        raise ValueError("expected text without surrogates")
     return value
 
 
-def usable_address(value: str, info: ValidationInfo) -> str:
-    """Return the API's address; the token would be sent there."""
-    try:
-        url = urlsplit(value)
-        host, port = url.hostname, url.port
-    except ValueError:
-        host = port = None
-    if (
-        not host
-        or ".." in host
-        or port == 0
-        or url.scheme not in ("https", "http")
-        or not value.isprintable()
-        or " " in value
-    ):
-        raise ValueError("expected https://host[:port][/path]")
-    if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ValueError("expected no user, password, query or fragment in it")
-    if url.scheme == "http" and not info.data.get("allow_plain_http") and not _is_loopback(host):
-        raise ValueError(
-            "expected https: http shows the token to everybody on the way (allow_plain_http permits it)"
-        )
+def usable_secret(value: SecretStr) -> SecretStr:
+    """Return a secret that stands in the configuration itself."""
+    text = value.get_secret_value().strip()
+    if not text:
+        raise ValueError("expected a secret, but it is empty")
+    if not text.isprintable():
+        raise ValueError("expected one line without control characters")
     return value
 
 
-def usable_proxy(value: SecretStr) -> SecretStr:
-    """Return the address of a proxy, which may hold a password."""
-    if not re.fullmatch(r"https?://[^\s/]+/?", value.get_secret_value()):
-        raise ValueError("expected http://[user:password@]host[:port]")
+def usable_token(value: SecretStr) -> SecretStr:
+    """Return a bearer token, which stands in a header."""
+    if not usable_secret(value).get_secret_value().strip().isascii():
+        raise ValueError("expected a bearer token of ASCII characters, as HTTP carries them")
     return value
 
 
@@ -141,24 +141,12 @@ def seconds_or(value: Any, default: float) -> float:
         return default
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(_parse_size), Field(ge=1024)]
+Interval = Annotated[Duration, AfterValidator(_a_second_or_more)]
+Size = Annotated[int, BeforeValidator(_parse_size)]
 Whole = Annotated[int, Field(strict=True)]
 File = Annotated[Path, AfterValidator(_beside_the_file)]
-FilterValues = tuple[Annotated[str, AfterValidator(_without_comma)], ...]
-
-
-Problem = tuple[tuple[str | int, ...], LiteralString]
-"""Where in a section something is wrong, and what was expected there."""
+FilterValues = tuple[Annotated[str, AfterValidator(_filter_value)], ...]
 
 
 class Settings(BaseModel):
@@ -168,7 +156,7 @@ class Settings(BaseModel):
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:  # noqa: ARG003 - for the sections
-        """Yield what is wrong with a section as a whole, and where in it.
+        """Yield what is wrong with a section as a whole, each with its key within the section.
 
         `given` are its keys as they were read, without nulls.
         """
@@ -178,30 +166,39 @@ class Settings(BaseModel):
     @classmethod
     def _all_problems(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """Report what is wrong with the whole beside what is wrong with its parts."""
-        problems = []
+        found: list[Problem] = []
         if isinstance(data, Mapping):
             given = {key: value for key, value in data.items() if value is not None}
-            problems = [
-                InitErrorDetails(type=PydanticCustomError("whole", text), loc=where, input=None)
-                for where, text in cls.contradictions(given)
-            ]
+            found = list(cls.contradictions(given))
         try:
-            if not problems:
+            if not found:
                 return handler(data)
             handler(data)
         except ValidationError as error:
-            problems += [
-                InitErrorDetails(
-                    type=PydanticCustomError("part", _in_words(detail)),
-                    loc=detail["loc"],
-                    input=None,
-                )
-                for detail in error.errors(include_input=False)
-                if not (
-                    detail["type"] == "too_short" and _has_inner(detail["loc"], error)
-                )  # left by these
-            ]
-        raise ValidationError.from_exception_data(cls.__name__, problems, hide_input=True)
+            found += _of_parts(error, {problem.where for problem in found})
+        details = [
+            InitErrorDetails(
+                type=PydanticCustomError("problem", "{message}", {"message": problem.message}),
+                loc=(problem.where,) if problem.where else (),
+                input=None,
+            )
+            for problem in found
+        ]
+        raise ValidationError.from_exception_data(cls.__name__, details, hide_input=True)
+
+
+def _of_parts(error: ValidationError, told: set[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the parts of a section, but for the keys that were told of already."""
+    details = error.errors(include_input=False)
+    wrong = {dotted(detail["loc"]) for detail in details}
+    for detail in details:
+        key = dotted(detail["loc"])
+        # pydantic leaves wrong entries out of a list, and then calls it too short
+        left_short = detail["type"] == "too_short" and any(
+            other.startswith(f"{key}[") for other in wrong
+        )
+        if key not in told and not left_short:
+            yield Problem(key, _in_words(detail))
 
 
 _WORDS = {
@@ -209,7 +206,8 @@ _WORDS = {
     "missing": "required key is missing",
     "tuple_type": "expected a list",
     "too_short": "expected at least one entry",
-    "string_type": "expected text",
+    "string_type": "expected text, in quotes where YAML takes it for a number, a date, true or null",
+    "string_unicode": "expected text without surrogates",
     "string_too_short": "expected text",
     "string_too_long": "expected at most {max_length} characters",
     "string_pattern_mismatch": "expected letters, digits, spaces and any of _.:/-",
@@ -226,12 +224,8 @@ _WORDS = {
 }
 
 
-def _has_inner(location: tuple[int | str, ...], error: ValidationError) -> bool:
-    return any(
-        inner["loc"][: len(location)] == location != inner["loc"] for inner in error.errors()
-    )
-
-
 def _in_words(detail: ErrorDetails) -> str:
-    words = _WORDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
-    return words.format(**detail.get("ctx", {})) if "{" in words else words
+    words = _WORDS.get(detail["type"])
+    if words is None:
+        return detail["msg"].removeprefix("Value error, ")
+    return words.format(**detail.get("ctx", {}))

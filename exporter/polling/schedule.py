@@ -18,7 +18,7 @@ from exporter.polling.poll import Poll, current_window
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import Outcome, QueryState
 
-_SHARE_OF_INTERVAL = 0.9  # a poll ends well before the next one is due
+SHARE_OF_INTERVAL = 0.9  # a poll ends well before the next one is due
 _STEP = 5.0  # seconds by which the wall clock may drift from the pace of waiting before it counts as set
 _LOOK = 1.0  # how often the clock is looked at, in seconds
 
@@ -141,7 +141,7 @@ class Scheduler:
                 self._poll_soon(name)  # a reload or midnight came in between
 
     async def _poll(self, plan: Plan) -> None:
-        seconds = plan.interval * _SHARE_OF_INTERVAL
+        seconds = plan.interval * SHARE_OF_INTERVAL
         outcome = await Poll(
             plan.query, plan.days, seconds, plan.client, self._clock, self._data(plan)
         ).run()

@@ -1,0 +1,154 @@
+"""Reads a YAML file: what it says, where it says it, and everything that a configuration may not hold."""
+
+import os
+import re
+import select
+import stat
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.config.places import Location, Places, dotted
+from exporter.errors import ConfigError, Problem
+
+_MAX_BYTES = 10 << 20
+_MAX_VALUES = 100_000
+_MAX_DEPTH = 20
+_PATIENCE = 1.0  # seconds for each piece that comes out of a pipe
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+_YAMLS_OWN_WORDS = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|[][{},:.!> -])')*""")
+"""As much of one of YAML's messages as quotes no more than YAML's own signs."""
+
+
+def read(path: Path, places: Places, problems: list[Problem]) -> Any:
+    """Return a file's content; note the place of each node, and what is wrong with single ones.
+
+    Raises ConfigError where nothing can be made of the file; no message shows a value.
+    """
+    name = str(path)
+    try:
+        text = _content(path).decode("utf-8-sig")
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return {}
+        problems += _walk(yaml.constructor.SafeConstructor(), node, (), name, places)
+        document = loader.construct_document(node)
+        return {} if document is None else document
+    except OSError as error:
+        raise ConfigError([Problem(name, f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError:  # the cause holds the file's content
+        raise ConfigError([Problem(name, "expected UTF-8 text")]) from None
+    except RecursionError as error:
+        raise ConfigError([Problem(name, "expected a few levels")]) from error
+    except yaml.reader.ReaderError as error:
+        place = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
+        fault = Problem(place, "not YAML: control characters are not allowed")
+        raise ConfigError([*problems, fault]) from None
+    except yaml.MarkedYAMLError as error:  # it quotes the line, which may hold a secret
+        place = _place(name, error.problem_mark) if error.problem_mark else name
+        raise ConfigError([*problems, Problem(place, f"not YAML: {_sentence(error)}")]) from None
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file or a pipe holds. A pipe that gives nothing for a moment must not hold up everything."""
+    with FileIO(path, opener=_opened) as file:
+        mode = os.fstat(file.fileno()).st_mode
+        content = file.read(_MAX_BYTES + 1) if stat.S_ISREG(mode) else _piped(file)
+    if not content and stat.S_ISFIFO(mode):
+        raise ConfigError([Problem(str(path), "expected a file; nothing comes out of this pipe")])
+    if len(content) > _MAX_BYTES:
+        raise ConfigError([Problem(str(path), f"expected at most {_MAX_BYTES} bytes")])
+    return content
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _piped(file: FileIO) -> bytes:
+    content = b""
+    while len(content) <= _MAX_BYTES and select.select([file], [], [], _PATIENCE)[0]:
+        piece = file.read(_MAX_BYTES)
+        if not piece:
+            break
+        content += piece
+    return content
+
+
+def _sentence(error: yaml.MarkedYAMLError) -> str:
+    """Return what YAML says about a fault, up to where it would quote the file."""
+    context, problem = _unquoted(error.context), _unquoted(error.problem) or "syntax error"
+    if context.startswith("while") and error.context_mark and error.problem_mark:
+        line = error.context_mark.line
+        if line != error.problem_mark.line:
+            context += f" that begins in line {line + 1}"
+    return f"{context}, {problem}" if context else problem
+
+
+def _unquoted(text: str | None) -> str:
+    text = re.sub(r"^found character '\\t'", "found a tab", text or "")
+    text = re.sub(r"^found character '.*' that", "found a character that", text, flags=re.DOTALL)
+    own = _YAMLS_OWN_WORDS.match(text)
+    kept = own[0] if own else ""
+    return kept if kept == text else kept.strip().removesuffix(", but found")
+
+
+def _place(name: str, mark: Any) -> str:
+    return f"{name}:{mark.line + 1}:{mark.column + 1}"
+
+
+def _walk(
+    trial: yaml.constructor.SafeConstructor,
+    node: yaml.Node,
+    location: Location,
+    name: str,
+    places: Places,
+) -> Iterator[Problem]:
+    """Note the place of every node below `node`; yield what a configuration may not hold, and cut it out."""
+    place = _place(name, node.start_mark)
+    places.note(dotted(location), place)
+    if len(places) > _MAX_VALUES:
+        fault = f"expected no more than {_MAX_VALUES} values; aliases multiply them"
+        raise ConfigError([Problem(place, fault)])
+    if len(location) > _MAX_DEPTH:
+        fault = "expected a few levels, and no alias of what it stands in"
+        raise ConfigError([Problem(place, fault)])
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _walk(trial, item, (*location, index), name, places)
+    elif isinstance(node, yaml.MappingNode):
+        yield from _walk_keys(trial, node, location, name, places)
+    else:
+        try:
+            trial.construct_object(node)
+        except (ValueError, KeyError, AttributeError, yaml.constructor.ConstructorError):
+            fault = "not a value of its YAML type; text that looks like one stands in quotes"
+            yield Problem(place, f"{dotted(location)}: {fault}")
+            node.tag = "tag:yaml.org,2002:str"
+
+
+def _walk_keys(
+    trial: yaml.constructor.SafeConstructor,
+    node: yaml.MappingNode,
+    location: Location,
+    name: str,
+    places: Places,
+) -> Iterator[Problem]:
+    pairs = {}
+    for key, value in node.value:
+        place = _place(name, key.start_mark)
+        if key.tag not in _KEY_TAGS:
+            yield Problem(place, "expected text as a key")
+            continue
+        inner = (*location, str(key.value))
+        if key.value in pairs:
+            yield Problem(place, f"duplicate key {dotted(inner)}")
+        pairs[key.value] = key, value
+        yield from _walk(trial, value, inner, name, places)
+        places.note(dotted(inner), place)
+    node.value = list(pairs.values())

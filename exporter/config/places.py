@@ -1,0 +1,60 @@
+"""Where each key of a configuration was given, so that a problem can say where to mend it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from exporter.errors import ConfigError, Problem
+
+Location = tuple[str | int, ...]
+"""The way to a value: names of keys and numbers of entries."""
+
+_LAST_STEP = re.compile(r"(?:\.[^.\[\]]*|\[\d+\])$")
+
+
+def dotted(location: Location) -> str:
+    """Return a location as people write it: `queries[0].filters.repo_id`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return "".join(steps).lstrip(".")
+
+
+class Places:
+    """Maps keys, dotted, to places: `file:line:column`, or a variable of the environment.
+
+    Any two are equal, for configurations that say the same are equal wherever they say it.
+    """
+
+    def __init__(self, source: str = "") -> None:
+        """Begin with no key; `source` is the place of what has no other."""
+        self._source = source
+        self._of: dict[str, str] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places)
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def note(self, key: str, place: str) -> None:
+        """Note where a key was given."""
+        self._of[key] = place
+
+    def located(self, problem: Problem) -> Problem:
+        """Return a problem that names a key alone with the place of that key, or of the nearest one around it."""
+        key = nearest = problem.where
+        while nearest and nearest not in self._of:
+            nearest = _LAST_STEP.sub("", nearest) if _LAST_STEP.search(nearest) else ""
+        known = nearest or not key
+        place = self._of.get(nearest, self._source) if known else self._source
+        return Problem(": ".join(filter(None, (place, key))), problem.message)
+
+    @contextmanager
+    def locating(self) -> Iterator[None]:
+        """Give the problems of a ConfigError that name keys alone their places."""
+        try:
+            yield
+        except ConfigError as error:
+            raise ConfigError([self.located(problem) for problem in error.problems]) from error
