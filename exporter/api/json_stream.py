@@ -9,7 +9,7 @@ nesting take two gigabytes.)
 import codecs
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from exporter.errors import PollError, Reason, TruncatedError
@@ -22,6 +22,9 @@ _MAX_PARTS = 40_000  # values in one record; they are decoded at once, in some m
 _TOO_LONG = (
     "the answer is not valid JSON, or holds a record of over a million characters or 40,000 values"
 )
+_MAX_DEPTH = 500
+"""Levels of nesting in one record. Python's own limit lies higher, and elsewhere in each version."""
+_TOO_DEEP = "the answer is nested too deeply"
 _LONG = 1 << 17  # characters of a record whose parts are worth counting
 _MAX_DIGITS = 400  # an integer of more digits is beyond any float
 _MORE = object()  # what the reader's steps yield where the text runs out
@@ -108,6 +111,8 @@ class ResponseReader:
             RecursionError,
         ):  # the end of another object, or of none; a record that is not valid
             return []
+        if self._is_too_deep(records, comma.end(), end):
+            return []
         self._position = end
         return records
 
@@ -175,8 +180,10 @@ class ResponseReader:
             except json.JSONDecodeError:
                 pass  # it may be whole once more has come
             except RecursionError:
-                raise _invalid("the answer is nested too deeply") from None
+                raise _invalid(_TOO_DEEP) from None
             else:
+                if self._is_too_deep([value], start, end):
+                    raise _invalid(_TOO_DEEP)
                 if text[start] in '{["' or text[end : end + 1] not in (
                     "",
                     *".eE",
@@ -187,6 +194,25 @@ class ResponseReader:
                 raise _invalid(_TOO_LONG)
             yield from self._more()
             self._check_parts()
+
+    def _is_too_deep(self, values: list[Any], start: int, end: int) -> bool:
+        """Whether one of the values that were read from a part of the text is nested too deeply."""
+        if end - start <= _MAX_DEPTH:
+            return False
+        many = self._holds_many("[", start, end) or self._holds_many("{", start, end)
+        return many and _depth(values) > _MAX_DEPTH
+
+    def _holds_many(self, bracket: str, start: int, end: int) -> bool:
+        """Whether half as many brackets of one kind as the limit are in a part of the text.
+
+        Jumping from one to the next takes half the time of `str.count`, which looks at every character.
+        """
+        find = self._text.find
+        for _ in range(_MAX_DEPTH // 2):
+            start = find(bracket, start, end) + 1
+            if not start:
+                return False
+        return True
 
     def _check_parts(self) -> None:
         """Refuse a long value that would take long to decode, before it is tried again."""
@@ -204,6 +230,21 @@ class ResponseReader:
                 else "the answer is empty"
             )
         yield _MORE
+
+
+def _depth(values: list[Any]) -> int:
+    """Return how many levels the deepest of the values has, counted a little beyond the limit."""
+    level = values
+    for depth in range(_MAX_DEPTH + 1):
+        level = [value for value in level if isinstance(value, list | dict)]
+        if not level:
+            return depth
+        level = [inner for value in level for inner in _inside(value)]
+    return _MAX_DEPTH + 1
+
+
+def _inside(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _invalid(message: str) -> PollError:
