@@ -67,7 +67,7 @@ class Connection(H11Protocol):
     @property
     def gone(self) -> bool:
         """Whether nobody is there any more to take the present answer."""
-        return self.cycle is None or self.cycle.disconnected
+        return self.cycle is None or self.cycle.disconnected or self.transport.is_closing()
 
     def cut_off(self) -> None:
         """End the connection at once; what has not been taken is thrown away, by the kernel too."""

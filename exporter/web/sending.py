@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from exporter.steps import give_way
 from exporter.web.connections import Connection
 
-_CHUNK = 1 << 16  # bytes that are copied for a client at a time
+_CHUNK = 1 << 17  # bytes that are copied for a client at a time
 _EDITIONS = 3  # the newest one and two that slow clients are still taking
 
 
@@ -74,6 +74,7 @@ class ReadyBytes(Response):
             for start in range(0, len(piece), _CHUNK):
                 chunk = piece[start : start + _CHUNK]
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await give_way()  # whoever has gone is noticed between two turns of the loop
                 if connection.gone:
+                    connection.cut_off()
+                    await give_way()  # then it is lost, and uvicorn sends nothing more
                     return
