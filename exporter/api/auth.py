@@ -2,7 +2,7 @@
 
 How a token lives:
 
-- A bearer token is *given* by the configuration. Its file is read again each time; nothing renews it.
+- A bearer token is *given* by the configuration. Its file is read each time; nothing renews it.
 - Every other token is *issued*: for the refresh token, or for e-mail and password where there is
   no refresh token or the API refuses it. What it refuses is not sent again for some minutes.
 - It is *handed out* until shortly before it expires.
@@ -129,7 +129,7 @@ class Authenticator:
         )
 
     async def settle(self, seconds: float | None = None) -> None:
-        """Let a renewal under way end: only its answer replaces the refresh token that it spends."""
+        """Let a renewal under way end: its answer alone replaces the refresh token it spends."""
         if self._renewal is not None:
             await asyncio.wait([self._renewal], timeout=seconds)
         self._refresh_token.save_again()
