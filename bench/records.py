@@ -8,18 +8,19 @@ from pathlib import Path
 from random import Random
 
 from exporter.clock import midnight, utc_day
-from exporter.demo.company import Company, Record
-from exporter.metrics import FIELD_KINDS
+from exporter.config.sections import Query
+from exporter.demo.company import Company, RawRecord
+from exporter.metrics import DIMENSIONS, FIELD_KINDS
 
 SERIES_A_GROUP = 2 * len(FIELD_KINDS)  # on two days
 SEPARATOR = b", "
 HEAD, TAIL = b'{"success": true, "data": [', b"]}"
 
 _MONDAY = 20_458  # 2026-01-05: the days whose numbers are told as those of yesterday and today
-_GROUP = ("repoId", "aiLlmId", "repoAiApiKeyId", "llmType", "llmModel", "host")
+_GROUP = tuple(DIMENSIONS[label] for label in Query().labels)
 
 
-def raw_records(groups: int, records: int, today: int | None = None) -> Iterator[Record]:
+def raw_records(groups: int, records: int, today: int | None = None) -> Iterator[RawRecord]:
     """Yield so many records: every group in turn, each of another user.
 
     Its rounds are of yesterday and of today in turn.
@@ -49,7 +50,7 @@ def write_block(path: Path, groups: int, records: int) -> None:
             file.write((SEPARATOR if index else b"") + json.dumps(record).encode())
 
 
-def _pairs() -> Iterator[tuple[Record, Record]]:
+def _pairs() -> Iterator[tuple[RawRecord, RawRecord]]:
     """Yield, for each group of one company after the other, a record of each of two days."""
     for seed in count(1):
         company = Company(seed)
@@ -60,5 +61,5 @@ def _pairs() -> Iterator[tuple[Record, Record]]:
         yield from ((first[key], second[key]) for key in first if key in second)
 
 
-def _key(record: Record) -> tuple[str | int | float, ...]:
+def _key(record: RawRecord) -> tuple[str | int | float, ...]:
     return tuple(record[name] for name in _GROUP)

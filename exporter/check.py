@@ -10,7 +10,8 @@ from exporter.api.secrets import read_secret, saving_fault
 from exporter.clock import Clock, utc_day
 from exporter.config.sections import Api, Config, Filters
 from exporter.errors import ConfigError, PollError, Problem
-from exporter.output.exposition import render_query
+from exporter.output.exposition import render
+from exporter.output.samples import blocks
 from exporter.polling.poll import Poll
 
 
@@ -65,7 +66,7 @@ async def check_live(config: Config, clock: Clock) -> bool:
                 )
                 continue
             snapshot = outcome.snapshot
-            series = (await render_query(query, snapshot, utc_day(clock.time()))).series
+            series = (await render(blocks(query, snapshot, utc_day(clock.time())))).series
             print(
                 f"SUCCESS: query {query.name}: {snapshot.records} records, {snapshot.found} groups"
                 f" ({snapshot.folded} folded into other), {series} series,"

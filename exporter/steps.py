@@ -1,23 +1,53 @@
-"""Long work in small steps, so that scrapes go on meanwhile."""
+"""Long work in small steps, so that scrapes go on meanwhile.
+
+Everything runs on one event loop. Whatever takes longer than a millisecond or two gives way in
+between, in one of these forms. A step of small items has 256 of them.
+
+- `in_steps`: a loop over small items, as groups or lines are.
+- `one_a_step`: a loop over items that are a step's work each, as a piece of text to compress is.
+- `in_runs`: parts small items into lists that are a step's work each, for code that awaits nothing.
+- `let_go`: frees what a long list holds.
+- `give_way`: one turn for the others, where none of these loops fits.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 _T = TypeVar("_T")
-_STEP = 256
+
+ITEMS_A_STEP = 256
 
 
-async def in_steps(items: Iterable[_T]) -> AsyncIterator[_T]:
-    """Yield the items of a long loop, letting others run at every 256th."""
-    for number, item in enumerate(items):
-        if number % _STEP == 0:
-            await asyncio.sleep(0)
+async def give_way() -> None:
+    """Let others run that are ready to."""
+    await asyncio.sleep(0)
+
+
+async def one_a_step(items: Iterable[_T]) -> AsyncIterator[_T]:
+    """Yield the items of a loop, letting others run before each."""
+    for item in items:
+        await give_way()
         yield item
 
 
+async def in_steps(items: Iterable[_T]) -> AsyncIterator[_T]:
+    """Yield the items of a long loop, letting others run before every 256th."""
+    async for run in one_a_step(in_runs(items)):
+        for item in run:
+            yield item
+
+
+def in_runs(items: Iterable[_T]) -> Iterator[list[_T]]:
+    """Yield lists of 256 items, and at last one of those that are left."""
+    remaining = iter(items)
+    while run := list(islice(remaining, ITEMS_A_STEP)):
+        yield run
+
+
 async def let_go(items: list[_T]) -> None:
-    """Empty a long list a few items at a time: freeing what a million objects hold takes long if done at once."""
+    """Empty a list. Freeing what a million objects hold takes long if it is done at once."""
     while items:
-        del items[-_STEP:]
-        await asyncio.sleep(0)
+        del items[-ITEMS_A_STEP:]
+        await give_way()

@@ -3,7 +3,8 @@
 Names of metrics come from the exporter's own tables, so that one that is renamed there fails here.
 """
 
-from exporter.metrics import DAY_START, DIMENSIONS, METRICS, OWN_METRICS
+from exporter.metrics import DAY_START, DIMENSIONS, METRICS
+from exporter.output.own_metrics import OWN_METRICS
 
 PERSONAL = ("user_uuid", "conversation_uuid")
 """Labels that exist only where the configuration names them; no variable narrows by them."""

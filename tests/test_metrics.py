@@ -57,9 +57,9 @@ def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("more-metrics")
     shutil.copytree(PACKAGE, folder / "exporter")
     table = folder / "exporter" / "metrics.py"
-    before, end, after = table.read_text().partition("\n)\n\nFIELD_KINDS")
+    before, end, after = table.read_text().partition("\n)\n\nGAUGES")
     assert end
-    table.write_text(before + ROWS + "\n\nFIELD_KINDS" + after)
+    table.write_text(before + ROWS + "\n\nGAUGES" + after)
     support = Path(__file__).parent / "support"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(support)))}
     done = subprocess.run(

@@ -7,7 +7,8 @@ from pathlib import Path
 import exporter.config.sections
 from exporter.config.environment import Environment
 from exporter.config.sections import Config
-from exporter.metrics import DAY_START, METRICS, OWN_METRICS
+from exporter.metrics import DAY_START, METRICS
+from exporter.output.own_metrics import OWN_METRICS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

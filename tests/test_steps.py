@@ -7,7 +7,7 @@ from material import raw_record
 from exporter.config.sections import Query
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import parse_record
-from exporter.steps import in_steps, let_go
+from exporter.steps import in_runs, in_steps, let_go, one_a_step
 
 
 async def beside(work):
@@ -29,6 +29,30 @@ async def test_a_long_loop_gives_way():
     items, turns = await beside(collected())
     assert items == list(range(100_000))
     assert turns > 300
+
+
+async def test_others_run_before_each_long_item():
+    """Items that are a step's work each come in their order, and others run between any two."""
+    turns = []
+
+    async def collected():
+        return [(item, len(turns)) async for item in one_a_step("abc")]
+
+    task = asyncio.ensure_future(collected())
+    while not task.done():
+        turns.append(None)
+        await asyncio.sleep(0)
+    items, seen = zip(*task.result(), strict=True)
+    assert items == ("a", "b", "c")
+    assert len(set(seen)) == 3
+
+
+def test_runs_are_short_and_whole():
+    """Parted into runs, no item is lost or moved; without items there is no run."""
+    runs = list(in_runs(iter(range(1000))))
+    assert [item for run in runs for item in run] == list(range(1000))
+    assert max(map(len, runs)) <= 256
+    assert list(in_runs([])) == []
 
 
 async def test_a_long_list_is_freed_a_few_items_at_a_time():

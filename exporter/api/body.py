@@ -1,12 +1,12 @@
 """Reads the body of an answer: decompressed in small pieces, and never more of it than is allowed."""
 
-import asyncio
 import json
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from exporter.errors import PollError, Reason, TruncatedError
+from exporter.steps import give_way
 
 PIECE = 64 * 1024
 MAX_JSON = 256 * 1024
@@ -38,7 +38,7 @@ async def limited(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[byt
         if size > limit:
             raise PollError(Reason.TOO_LARGE, f"the answer is larger than {limit} bytes")
         yield piece
-        await asyncio.sleep(0)  # a scrape may be waiting
+        await give_way()
 
 
 def json_object(content: bytes) -> Mapping[str, Any]:

@@ -1,6 +1,5 @@
 """`GET /aistats/daily`: the statistics themselves, one record for each day and combination of dimensions."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -10,12 +9,13 @@ from exporter.clock import iso_instant, midnight
 from exporter.config.sections import Filters
 from exporter.errors import PollError, Reason
 from exporter.metrics import FILTERS
+from exporter.steps import give_way
 
 DAILY = "/aistats/daily"
 
 
 async def daily_records(
-    client: FlashbackClient, filters: Filters, days: tuple[int, ...], deadline: float
+    client: FlashbackClient, filters: Filters, window: tuple[int, ...], deadline: float
 ) -> AsyncGenerator[list[Any], None]:
     """Ask for the records of a window of days (newest first), and yield them as they arrive, each as any JSON value.
 
@@ -24,14 +24,14 @@ async def daily_records(
     """
     reader = ResponseReader()
     try:
-        async with client.ask(DAILY, _parameters(filters, days), deadline) as body:
+        async with client.ask(DAILY, _parameters(filters, window), deadline) as body:
             async for piece in body:
                 for records in reader.feed(piece):
                     yield records
-                    await asyncio.sleep(0)
+                    await give_way()
             for records in reader.close():
                 yield records
-                await asyncio.sleep(0)
+                await give_way()
     except PollError as error:
         said = client.quotable(reader.message)
         if error.reason is Reason.INVALID_RESPONSE and said:
@@ -39,11 +39,11 @@ async def daily_records(
         raise
 
 
-def _parameters(filters: Filters, days: tuple[int, ...]) -> dict[str, str]:
+def _parameters(filters: Filters, window: tuple[int, ...]) -> dict[str, str]:
     given = {
         FILTERS[name]: ",".join(values) for name, values in filters.model_dump().items() if values
     }
     if "llmType" in given:
         given["llmType"] = given["llmType"].upper()
-    start, end = midnight(days[-1]), midnight(days[0] + 1) - 1
+    start, end = midnight(window[-1]), midnight(window[0] + 1) - 1
     return {"startDate": iso_instant(start), "endDate": iso_instant(end, milliseconds=999), **given}

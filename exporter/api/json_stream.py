@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from exporter.errors import PollError, Reason, TruncatedError
+from exporter.steps import ITEMS_A_STEP, in_runs
 
 _MAX_VALUE = (
     1 << 20
@@ -23,7 +24,6 @@ _TOO_LONG = (
 )
 _LONG = 1 << 17  # characters of a record whose parts are worth counting
 _MAX_DIGITS = 400  # an integer of more digits is beyond any float
-_STEP = 256  # records, or other values, that are handed out together
 _MORE = object()  # what the reader's steps yield where the text runs out
 _PASSED = object()  # what they yield where something was read that is no record
 
@@ -78,8 +78,8 @@ class ResponseReader:
                 if alone:
                     records += self._following()
                     alone = False
-            if number % _STEP == 0 or len(records) >= _STEP:
-                yield from _in_lists(records)
+            if number % ITEMS_A_STEP == 0 or len(records) >= ITEMS_A_STEP:
+                yield from in_runs(records) if records else [[]]
                 records = []
         yield records
 
@@ -204,11 +204,6 @@ class ResponseReader:
                 else "the answer is empty"
             )
         yield _MORE
-
-
-def _in_lists(records: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, max(1, len(records)), _STEP):
-        yield records[start : start + _STEP]
 
 
 def _invalid(message: str) -> PollError:

@@ -9,8 +9,8 @@ from random import Random
 from exporter.clock import SECONDS_A_DAY, midnight
 from exporter.metrics import FIELD_KINDS, Kind
 
-Record = dict[str, str | int | float]
-"""A record as the API has it."""
+RawRecord = dict[str, str | int | float]
+"""A record as the API writes it."""
 
 _REPOSITORIES = ("support-chat", "checkout", "search", "mobile-app", "data-platform", "docs-assistant",
                  "fraud-review", "hr-portal", "code-review", "marketing", "legal-intake", "sandbox")  # fmt: skip
@@ -66,7 +66,7 @@ class Company:
         self._streams = tuple(_streams(Random(f"{seed}")))
         self._day = lru_cache(maxsize=8)(self._whole_day)
 
-    def records(self, day: int, now: float) -> Iterator[Record]:
+    def records(self, day: int, now: float) -> Iterator[RawRecord]:
         """Yield the records of a UTC day (days since 1970) as they stand at a Unix timestamp."""
         second = min(max(now - midnight(day), 0.0), SECONDS_A_DAY)
         share = _share_of_day(second)
@@ -126,7 +126,7 @@ def _share_of_day(second: float) -> float:
     return (_CUMULATIVE[hour] + _HOURS[hour] * (second / 3600 - hour)) / _CUMULATIVE[-1]
 
 
-def _record(day: int, plan: _DayOfStream, calls: int, happened: int) -> Record:
+def _record(day: int, plan: _DayOfStream, calls: int, happened: int) -> RawRecord:
     told = _told(plan, calls, happened)
     usual = {Kind.COUNT: calls, Kind.BIG_COUNT: calls, Kind.MEAN: told["latency_ms"]}
     amounts = {field: told.get(field, usual[kind]) for field, kind in FIELD_KINDS.items()}

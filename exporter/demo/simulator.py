@@ -19,12 +19,12 @@ from starlette.routing import Route
 from exporter.api.auth import LOGIN, REFRESH
 from exporter.api.daily import DAILY
 from exporter.clock import Clock, utc_day
-from exporter.demo.company import Company, Record
+from exporter.demo.company import Company, RawRecord
+from exporter.steps import in_runs, one_a_step
 
 TOKEN_LIFETIME = 3600
 EMAIL, PASSWORD = "demo@example.com", "made-up-password"
 
-_RECORDS_A_STEP = 100
 _DAYS_WITHOUT_START = 30
 _ANY_OF = ("repoId", "aiLlmId", "repoAiApiKeyId")
 _ALL_OF = {
@@ -150,18 +150,18 @@ class Simulator:
 
     async def _body(self, days: range, filters: Mapping[str, set[str]]) -> AsyncIterator[str]:
         now = self._clock.time()
+        found = (
+            json.dumps(record)
+            for day in days
+            for record in self._company.records(day, now)
+            if _matches(record, filters)
+        )
         yield '{"success": true, "data": ['
-        separator, step = "", []
-        for day in days:
-            for record in self._company.records(day, now):
-                if _matches(record, filters):
-                    step.append(separator + json.dumps(record))
-                    separator = ","
-                if len(step) >= _RECORDS_A_STEP:
-                    yield "".join(step)
-                    step = []
-                    await asyncio.sleep(0)
-        yield "".join(step) + "]}"
+        separator = ""
+        async for run in one_a_step(in_runs(found)):
+            yield separator + ",".join(run)
+            separator = ","
+        yield "]}"
 
     async def _fault(self, request: Request) -> Response | None:
         """Return the next planned fault as a response, once its delay is over."""
@@ -190,7 +190,7 @@ async def _dripping(body: bytes, seconds_a_byte: float) -> AsyncIterator[bytes]:
         await asyncio.sleep(seconds_a_byte)
 
 
-def _matches(record: Record, filters: Mapping[str, set[str]]) -> bool:
+def _matches(record: RawRecord, filters: Mapping[str, set[str]]) -> bool:
     """Filter as documented: repository, LLM and key are combined with OR, everything else with AND."""
     any_of = [record[name] in filters[name] for name in _ANY_OF if name in filters]
     all_of = [

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.clock import Clock, utc_day
-from exporter.output.exposition import Exposition, RenderedQuery, assemble, render_query
+from exporter.output.exposition import Exposition, Rendered, assemble, render
+from exporter.output.samples import blocks
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import Outcome, QueryState
 from exporter.steps import in_steps, let_go
@@ -26,7 +27,7 @@ class View:
     edition: int
     states: States
     today: int
-    shown: Mapping[str, tuple[Snapshot, RenderedQuery]]
+    shown: Mapping[str, tuple[Snapshot, Rendered]]
     exposition: Exposition
 
     def series(self, name: str) -> int:
@@ -120,7 +121,7 @@ class Publication:
                 rendered = (
                     old[1]
                     if old and unchanged
-                    else await render_query(state.query, snapshot, today)
+                    else await render(blocks(state.query, snapshot, today))
                 )
                 shown[name] = (snapshot, rendered)
         queries = [rendered for _, rendered in shown.values()]
@@ -149,5 +150,5 @@ def _snapshots(view: View) -> list[Snapshot]:
     return [outcome.snapshot for outcome in outcomes if outcome and outcome.snapshot]
 
 
-def _rendered(view: View) -> list[RenderedQuery]:
+def _rendered(view: View) -> list[Rendered]:
     return [rendered for _, rendered in view.shown.values()]

@@ -22,7 +22,7 @@ from exporter.api.auth import LOGIN, REFRESH
 from exporter.api.daily import DAILY
 from exporter.clock import Clock
 from exporter.errors import Reason
-from exporter.metrics import OWN_METRICS, OwnMetric
+from exporter.output.own_metrics import OWN_METRICS, OwnMetric
 from exporter.output.publication import View
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.records import Rejection

@@ -31,7 +31,7 @@ _LEAST_SHARE = 0.1  # or less than this of the poll's time, where that is short
 _log = structlog.get_logger(__name__)
 
 
-def window(clock: Clock, days: int) -> tuple[int, ...]:
+def current_window(clock: Clock, days: int) -> tuple[int, ...]:
     """Return so many UTC days, today first."""
     today = utc_day(clock.time())
     return tuple(today - offset for offset in range(days))
@@ -122,10 +122,10 @@ class Poll:
 
     async def _attempt(self, deadline: float, noted: _Noted) -> Snapshot:
         noted.forget()
-        days = window(self.clock, self.days)
-        grouping = Grouping(self.query, days)
+        window = current_window(self.clock, self.days)
+        grouping = Grouping(self.query, window)
         try:
-            batches = daily_records(self.client, self.query.filters, days, deadline)
+            batches = daily_records(self.client, self.query.filters, window, deadline)
             async with aclosing(batches):
                 async for raw_records in batches:
                     self._add(raw_records, grouping, noted)

@@ -14,7 +14,7 @@ from exporter.api.client import FlashbackClient
 from exporter.clock import SECONDS_A_DAY, Clock, now_utc, utc_day
 from exporter.config.sections import Query
 from exporter.output.publication import Publication
-from exporter.polling.poll import Poll, window
+from exporter.polling.poll import Poll, current_window
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import Outcome, QueryState
 
@@ -130,13 +130,13 @@ class Scheduler:
             try:
                 plan = self._plans[name]
                 self._running[name] = _Run(plan, regular)
-                asked = window(self._clock, plan.days)
+                asked = current_window(self._clock, plan.days)
                 await self._poll(plan)
             finally:
                 self._running.pop(name, None)
                 self._tasks.discard(asyncio.current_task())
             if name in self._plans and (
-                self._plans[name] != plan or window(self._clock, plan.days) != asked
+                self._plans[name] != plan or current_window(self._clock, plan.days) != asked
             ):
                 self._poll_soon(name)  # a reload or midnight came in between
 

@@ -1,4 +1,6 @@
-"""The statistics themselves: raw records become validated ones, records become sums, sums become snapshots.
+"""The statistics themselves: raw records become validated ones, their sums become snapshots.
 
-Knows neither HTTP nor text.
+Others put raw records through `records.parse_record` into a `groups.Grouping`, read the frozen
+`groups.Snapshot` that comes of it, and keep what is known of a query in a `state.QueryState`.
+Nothing here knows HTTP or text.
 """

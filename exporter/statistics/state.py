@@ -12,15 +12,15 @@ from exporter.statistics.records import Rejection
 
 _Name = TypeVar("_Name", bound=str)
 
-_STEP = 60.0  # seconds; less is a clock that is being kept right
+_SET_BY = 60.0  # seconds; what is moved by less is a clock that is being kept right
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one poll ended: with a snapshot, or with a reason and a message.
 
-    `incomplete` says how many of the valid records lacked each field.
-    `finished_at` is a Unix timestamp, `finished` the same moment by the monotonic clock, `duration` in seconds.
+    `finished_at` is a Unix timestamp, `finished` the same moment by the monotonic clock, `duration`
+    in seconds. `incomplete` says how many of the valid records lacked each field.
     """
 
     finished_at: float
@@ -37,8 +37,9 @@ class Outcome:
 class QueryState:
     """One query, its counters since the start, how its last poll ended, and its last good one.
 
-    `source` is equal for two configurations that ask the same question of the same account. `aside` is a good poll of
-    another day, which the last one has replaced because the wall clock was set in between. Times are in seconds.
+    `source` is equal for two configurations that ask the same question of the same account. `aside`
+    is a good poll of another day, which the last one has replaced because the wall clock was set in
+    between. Times are in seconds.
     """
 
     query: Query
@@ -56,28 +57,30 @@ class QueryState:
 
     def after(self, outcome: Outcome) -> "QueryState":
         """Return the state after one more poll; a failed one leaves the last good data alone."""
-        failures = dict(self.failures)
-        if outcome.reason is not None:
-            failures[outcome.reason] += 1
+        good = outcome.snapshot is not None
+        failed = {} if outcome.reason is None else {outcome.reason: 1}
         return replace(
             self,
             polls=self.polls + 1,
-            failures=failures,
+            failures=_added(self.failures, failed),
             rejected=_added(self.rejected, outcome.rejected),
             incomplete=_added(self.incomplete, outcome.incomplete),
             last=outcome,
-            good=outcome if outcome.snapshot is not None else self.good,
-            aside=self._aside(outcome) if outcome.snapshot is not None else self.aside,
+            good=outcome if good else self.good,
+            aside=self._aside(outcome) if good else self.aside,
         )
 
     def on(self, today: int) -> "QueryState":
-        """Return the state with the good poll that fits a day best: where the clock was set back, the one set aside."""
+        """Return the state with the good poll that fits a day best.
+
+        Where the clock was set back, that is the one that was put aside.
+        """
         if self.aside is None or _distance(self.good, today) <= _distance(self.aside, today):
             return self
         return replace(self, good=self.aside, aside=self.good)
 
     def _aside(self, outcome: Outcome) -> Outcome | None:
-        """Return which good poll to keep beside a new one: of another day, not too old, before the clock was set."""
+        """Return which good poll to keep beside a new one: of another day, and not too old."""
         kept = self.good if self.good and _clock_was_set(self.good, outcome) else self.aside
         if kept is None or outcome.finished - kept.finished > self.max_data_age:
             return None
@@ -94,31 +97,29 @@ class QueryState:
     def snapshot(self, now: float) -> Snapshot | None:
         """Return the data to show at `now` (monotonic): the last good, unless it is too old."""
         age = self.age(now)
-        return (
-            self.good.snapshot
-            if self.good and age is not None and age <= self.max_data_age
-            else None
-        )
+        fresh = age is not None and age <= self.max_data_age
+        return self.good.snapshot if self.good and fresh else None
 
     def up(self, now: float) -> bool:
         """Whether the last poll succeeded and its data is not too old at `now` (monotonic)."""
-        return self.last is not None and self.last.reason is None and self.snapshot(now) is not None
+        succeeded = self.last is not None and self.last.reason is None
+        return succeeded and self.snapshot(now) is not None
 
 
 def _newest_day(outcome: Outcome) -> int:
-    return outcome.snapshot.days[0] if outcome.snapshot else 0
+    return outcome.snapshot.window[0] if outcome.snapshot else 0
 
 
 def _distance(outcome: Outcome | None, today: int) -> float:
-    """Return how many days a poll's window ends before today; nothing fits worse than one that ends after it."""
+    """Return how many days before today a poll's window ends; one that ends after it fits worst."""
     ends = today - _newest_day(outcome) if outcome else -1
     return ends if ends >= 0 else float("inf")
 
 
 def _clock_was_set(before: Outcome, after: Outcome) -> bool:
-    """Whether the wall clock was set between two polls: it went another way than the monotonic one."""
+    """Whether the wall clock went another way between two polls than the monotonic one."""
     wall = after.finished_at - before.finished_at
-    return abs(wall - (after.finished - before.finished)) > _STEP
+    return abs(wall - (after.finished - before.finished)) > _SET_BY
 
 
 def _added(counts: Mapping[_Name, int], more: Mapping[_Name, int]) -> Mapping[_Name, int]:

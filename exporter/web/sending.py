@@ -1,12 +1,12 @@
 """Sends finished bytes to clients of any speed, in memory that slow ones cannot make grow."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from exporter.steps import give_way
 from exporter.web.connections import Connection
 
 _CHUNK = 1 << 17  # bytes that are copied for a client at a time
@@ -76,5 +76,5 @@ class ReadyBytes(Response):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 if connection.gone:
                     connection.cut_off()
-                    await asyncio.sleep(0)  # then it is lost, and uvicorn sends nothing more
+                    await give_way()  # then it is lost, and uvicorn sends nothing more
                     return

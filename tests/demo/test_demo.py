@@ -16,7 +16,8 @@ from clocks import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.demo.simulator import EMAIL, PASSWORD, Fault
-from exporter.metrics import DAY_START, METRICS, OWN_METRICS, Kind
+from exporter.metrics import DAY_START, METRICS, Kind
+from exporter.output.own_metrics import OWN_METRICS
 
 TRIES = 20_000  # each a request that the process answers, so they end only after it has had time for all else
 ENDINGS = [signal.SIGTERM, signal.SIGINT]

@@ -1,6 +1,7 @@
 """The rendered bytes: labels, days, numbers, gzip."""
 
 import gzip
+import math
 import zlib
 
 import pytest
@@ -10,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.config.sections import Query
 from exporter.metrics import DAY_START, METRICS
+from exporter.output.exposition import render
+from exporter.output.samples import Block, Column
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import parse_record
 
@@ -139,6 +142,13 @@ async def test_what_is_lacking_is_shown_as_empty_and_zero():
     assert shown["flashback_ai_daily_input_tokens"] == [(labels, 0)]
 
 
+async def test_a_metric_without_samples_is_not_announced():
+    """Where no latency is known, its HELP and TYPE are left out too."""
+    plain = text((await exposed(snapshot(raw_record(apiCalls=1, latency_ms=None)), QUERY)).plain)
+    assert "latency_seconds" not in plain
+    assert "# TYPE flashback_ai_daily_api_calls gauge" in plain
+
+
 async def test_sums_beyond_a_float_are_infinite():
     """A sum that no float holds is +Inf, which parsers accept, and not a number that ends the scrape."""
     found = snapshot(*[raw_record(apiCalls=int(1.7e308), userUuid=user) for user in ("a", "b")])
@@ -168,6 +178,26 @@ async def test_no_sample_has_a_timestamp_of_its_own():
         for line in plain.splitlines()
         if not line.startswith("#")
     )
+
+
+async def test_any_block_can_be_written():
+    """Labels of a column, of its rows, or of neither: the commas are where they belong."""
+    columns = (
+        Column("a", (), (), [1, None, 2.5]),
+        Column("b", (), (("x", "y"),), [1, None, math.inf]),
+        Column("c", (("x", "y"),), (("z", ""),), [None, 0, None]),
+    )
+    with_rows = Block(("id",), [("1",), ("2",), (' inf\n"',)], columns)
+    without_rows = Block(
+        (), [()], [Column(column.name, (), column.after, [7]) for column in columns]
+    )
+    rendered = await render([with_rows, without_rows])
+    assert {name: text(lines).splitlines() for name, lines in rendered.lines.items()} == {
+        "a": ['a{id="1"} 1', r'a{id=" inf\n\""} 2.5', "a{} 7"],
+        "b": ['b{id="1",x="y"} 1', r'b{id=" inf\n\"",x="y"} +Inf', 'b{x="y"} 7'],
+        "c": ['c{x="y",id="2",z=""} 0', 'c{z=""} 7'],
+    }
+    assert rendered.series == 8
 
 
 async def test_each_scrape_gets_one_gzip_member(clock):

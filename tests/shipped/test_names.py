@@ -9,7 +9,8 @@ from dashboards import panels, targets, variables
 from expressions import metrics, unknown_labels
 from names import OF_TARGETS, reading, rules
 
-from exporter.metrics import DAY_START, METRICS, OWN_METRICS
+from exporter.metrics import DAY_START, METRICS
+from exporter.output.own_metrics import OWN_METRICS
 
 UNUSED = {}
 """Metrics of the exporter that are neither charted nor alerted on, and why."""

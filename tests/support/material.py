@@ -7,7 +7,8 @@ import httpx
 from exporter.api.client import FlashbackClient
 from exporter.config.sections import Api, Query
 from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
-from exporter.output.exposition import Exposition, assemble, render_query
+from exporter.output.exposition import Exposition, assemble, render
+from exporter.output.samples import blocks
 from exporter.polling.poll import Poll
 from exporter.statistics.groups import Snapshot
 
@@ -41,7 +42,7 @@ async def polled(content: bytes, clock, query: Query | None = None, days: int = 
 
 async def exposed(snapshot: Snapshot, query: Query | None = None, today: int = DAY) -> Exposition:
     """Return the exposition of one query's snapshot."""
-    return await assemble([await render_query(query or Query(), snapshot, today)])
+    return await assemble([await render(blocks(query or Query(), snapshot, today))])
 
 
 def at_once(coroutine):

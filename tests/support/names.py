@@ -11,7 +11,8 @@ from dashboards import static
 from expressions import Node, labels, parse
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from exporter.metrics import DAY_START, DIMENSIONS, METRICS, OWN_METRICS
+from exporter.metrics import DAY_START, DIMENSIONS, METRICS
+from exporter.output.own_metrics import OWN_METRICS
 
 RULES = Path(__file__).parents[2] / "config" / "prometheus" / "flashback.rules.yml"
 TARGET = frozenset({"job", "instance"})

@@ -20,7 +20,8 @@ from exporter.config.load import load_config
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Fault, Simulator
 from exporter.errors import Reason
-from exporter.metrics import OPTIONAL_FIELDS, OWN_METRICS, PREFIX
+from exporter.metrics import OPTIONAL_FIELDS, PREFIX
+from exporter.output.own_metrics import OWN_METRICS
 from exporter.statistics.records import Rejection
 from exporter.web.app import OPENMETRICS, TEXT
 

@@ -6,7 +6,6 @@ from random import Random
 
 from material import at_once
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.samples import Sample
 
 from exporter.api.auth import LOGIN, REFRESH
 from exporter.api.daily import DAILY
@@ -16,7 +15,7 @@ from exporter.demo.company import Company
 from exporter.demo.run import demo_config
 from exporter.demo.simulator import TOKEN_LIFETIME
 from exporter.errors import Reason
-from exporter.output.exposition import render_query
+from exporter.output.samples import Sample, blocks
 from exporter.output.telemetry import ApiTelemetry, ExporterCollector
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import Record, Rejection, parse_record
@@ -122,8 +121,7 @@ class _Past:
         self._queries = [
             query.model_copy(update={"interval": None}) for query in demo_config(1).queries
         ]
-        self._lines: dict[bytes, Series] = {}
-        self._own: dict[tuple[str, ...], Series] = {}
+        self._known: dict[tuple[str, ...], Series] = {}
         self._process = [(self._series(sample), value) for sample, value in _process_metrics()]
         self._parts: dict[str, tuple[tuple[Snapshot, int] | None, list[Series]]] = {}
         self.reload_successful = True
@@ -193,7 +191,7 @@ class _Past:
         if (
             good
             and now < self._detail_from
-            and good.days[0] == today
+            and good.window[0] == today
             and state.polls % self._polls_every
         ):
             return good
@@ -273,32 +271,22 @@ class _Past:
     def _statistics(
         self, query: Query, snapshot: Snapshot, today: int
     ) -> list[tuple[Series, float]]:
-        samples = []
-        for pieces in at_once(render_query(query, snapshot, today)).lines.values():
-            for line in b"".join(pieces).splitlines():
-                text, _, value = line.rpartition(b" ")
-                series = self._lines.get(text)
-                if series is None:
-                    series = self._lines[text] = self._writer.of(_parsed(text.decode()))
-                samples.append((series, float(value)))
-        return samples
+        return [
+            (self._series(sample), sample.value)
+            for block in blocks(query, snapshot, today)
+            for sample in block.samples()
+        ]
 
     def _series(self, sample: Sample) -> Series:
         key = (sample.name, *sample.labels.values())
-        series = self._own.get(key)
+        series = self._known.get(key)
         if series is None:
-            series = self._own[key] = self._writer.of(_labels(sample.name, sample.labels))
+            series = self._known[key] = self._writer.of(_labels(sample.name, sample.labels))
         return series
 
 
 def _labels(name: str, labels: Mapping[str, str]) -> Labels:
     return tuple(sorted({"__name__": name, **labels, **TARGET}.items()))
-
-
-def _parsed(series: str) -> Labels:
-    """Return the labels of a sample line; the company needs no escapes."""
-    name, _, rest = series.partition("{")
-    return _labels(name, dict(pair.split('="') for pair in rest.removesuffix('"}').split('",')))
 
 
 def _process_metrics() -> list[tuple[Sample, Callable[[float, float, int], float]]]:
