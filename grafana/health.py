@@ -276,8 +276,8 @@ def _data() -> tuple[Panel, ...]:
                     Query(_by_query(own("folded_groups")), "{{query}}, folded"),
                 ],
                 (
-                    "Combinations of label values in the last good poll, and those of them that are "
-                    "added up in `other`."
+                    "Combinations of label values in the last good poll, and those of them that "
+                    "are added up in `other`."
                 ),
             ),
             (
