@@ -127,10 +127,12 @@ def test_every_cut_gives_the_same():
     assert all(read(answer[:cut], answer[cut:]) == whole for cut in range(len(answer) + 1))
 
 
-@pytest.mark.parametrize("before", [b"", b'{"a": 1}, '], ids=["first", "second"])
-@pytest.mark.parametrize("depth", [10_000, 200_000])
+@pytest.mark.parametrize(
+    "before", [b"", b'{"a": 1}, ', b"1, " * 5_000], ids=["first", "second", "after many"]
+)
+@pytest.mark.parametrize("depth", [500, 10_000, 200_000])
 def test_deep_nesting_is_refused(before, depth):
-    """Nesting beyond reason ends the poll and nothing else, wherever it stands."""
+    """Nesting beyond reason ends the poll and nothing else, on every Python, wherever it stands."""
     assert "nested too deeply" in failure(
         b'{"data":[' + before + b'{"x":' + b"[" * depth + b"]" * depth + b"}, {}]}"
     )
@@ -144,9 +146,13 @@ def test_braces_within_records_do_not_end_them():
         assert read(answer[:cut], answer[cut:]) == records
 
 
-def test_moderate_nesting_is_read():
-    """Nesting that a JSON library would write is no fault."""
-    assert read(b'{"data":[{"x":' + b"[" * 50 + b"]" * 50 + b"}]}")
+@pytest.mark.parametrize("before", [b"", b'{"a": 1}, '], ids=["first", "second"])
+@pytest.mark.parametrize("depth", [50, 499])
+def test_moderate_nesting_is_read(before, depth):
+    """Nesting that a JSON library would write is no fault, and neither are many values side by side."""
+    deep = b'{"x":' + b"[" * depth + b"]" * depth + b"}"
+    wide = b'{"x":[' + b"[[]]," * 5_000 + b"{}]}"
+    assert read(b'{"data":[' + before + b", ".join([deep, wide, deep]) + b"]}")
 
 
 def test_a_huge_record_is_refused_without_being_held():
