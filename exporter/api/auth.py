@@ -221,9 +221,12 @@ class Authenticator:
                 Reason.INVALID_RESPONSE, f"POST {endpoint}: no accessToken in the answer"
             )
         self._redactor.remember("access token", value)
-        return issued_token(
-            value, answer.get("expiresAt"), self._clock, from_login=endpoint == LOGIN
-        )
+        try:
+            return issued_token(
+                value, answer.get("expiresAt"), self._clock, from_login=endpoint == LOGIN
+            )
+        except PollError as error:
+            raise RefusedError(f"POST {endpoint}: {error}") from error
 
 
 def _is_text(value: object) -> bool:
