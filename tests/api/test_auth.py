@@ -239,6 +239,15 @@ async def test_a_refused_sign_in_is_not_repeated_for_minutes(clock, error_code, 
     assert clock.sleeps == []
 
 
+async def test_a_token_that_no_header_can_carry_is_a_sign_in_that_failed(account, clock):
+    """The message names the endpoint, and the next poll does not sign in again for another session."""
+    account.login.mock(side_effect=lambda request: signed_in("töken"))
+    async with connected(account.router, clock, login=ME) as client:
+        messages = [str(await failure(client, clock)) for _ in range(2)]
+    assert all(message.startswith(f"POST {LOGIN}: the bearer token holds") for message in messages)
+    assert account.login.call_count == 1
+
+
 async def test_a_changed_password_file_ends_the_pause(account, clock, tmp_path):
     """After a refused sign-in, a new password in the file is tried at once."""
     file = tmp_path / "password"
@@ -1001,6 +1010,8 @@ async def test_a_token_that_cannot_be_replaced_is_not_spent_in_silence(
 @contextmanager
 def unwritable(file):
     """Let a file be one that can be written neither by a rename nor in place."""
+    if not shutil.which("chattr"):
+        pytest.skip("needs chattr")
     attribute = subprocess.run(
         ["chattr", "+i", file, file.parent], capture_output=True, check=False
     )

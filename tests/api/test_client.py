@@ -190,6 +190,45 @@ async def test_a_proxy_that_wants_a_password_is_named_over_plain_http_too(clock)
     assert "api.proxy_url" in str(error)
 
 
+async def test_a_proxy_that_cannot_be_reached_is_to_blame_itself(clock):
+    """What breaks before there is a tunnel is the proxy, and the message does not name the API's host for it."""
+    refused = f"http://127.0.0.1:{await _closed_port()}"
+    async with connected(
+        None, clock, base_url="https://api.example.com", proxy_url=refused
+    ) as client:
+        assert str(await failure(client, clock)) == "cannot reach the proxy: Connection refused"
+    async with (
+        raw_server(hang_up) as proxy,
+        connected(None, clock, base_url="https://api.example.com", proxy_url=proxy.url) as client,
+    ):
+        assert str(await failure(client, clock)).startswith("the proxy closed the connection")
+
+
+async def test_what_breaks_behind_a_tunnel_is_not_the_proxy(clock, tls):
+    """Once there is a tunnel, the host behind it is to blame."""
+    async with (
+        raw_server(hang_up, tls=tls.server("other.example.com")) as server,
+        raw_server(tunnel(server.port)) as proxy,
+        connected(
+            None, clock, base_url=server.url, proxy_url=proxy.url, tls_config=tls.trusting
+        ) as client,
+    ):
+        message = str(await failure(client, clock))
+    assert message.startswith("the certificate of 127.0.0.1 through the proxy is not trusted")
+
+
+async def test_a_proxy_with_tls_is_trusted_as_the_api_is(clock, tls):
+    """`tls_config` holds for the certificate of a proxy too, and where that is not trusted, the proxy is named."""
+    async with raw_server(GOOD, tls=tls.server()) as proxy:
+        api = {"base_url": "http://127.0.0.1:1", "proxy_url": proxy.url}
+        async with connected(None, clock, **api, tls_config=tls.trusting) as client:
+            assert await fetch(client, clock) == statistics()
+        async with connected(None, clock, **api) as client:
+            error = await failure(client, clock)
+    assert error.reason is Reason.TLS
+    assert str(error).startswith("the certificate of the proxy is not trusted")
+
+
 # --- connections that break
 
 
@@ -1096,6 +1135,12 @@ async def test_a_sign_in_without_length_that_is_cut_off_is_tried_again(clock):
 # --- what went wrong, in words
 
 
+async def test_an_answer_that_leads_nowhere_is_no_redirect(clock):
+    """A 304 is answered to nobody's question here, but nothing of the address is wrong for it."""
+    message = await _message(clock, b"HTTP/1.1 304 Not Modified\r\n\r\n")
+    assert message == "HTTP 304"
+
+
 async def _message(clock, behaviour, seconds=60, **api):
     """Return what a question to a server that behaves so ends with, in words."""
     async with (
@@ -1112,6 +1157,9 @@ async def _message(clock, behaviour, seconds=60, **api):
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "not HTTP"),
         (b"\x15\x03\x01\x00\x02\x02\x50", "not HTTP"),
         (b"220 mail.example.com ESMTP\r\n\r\n", "not HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6\r\nInvalid SSH identification string.\r\n", "another protocol"),
+        (b"<html>It works</html>\n", "another protocol"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "the headers of what 127.0.0.1 answered"),
         (b"HTTP/1.1 200 OK\r\nX: ", "closed the connection without a complete answer"),
         (hang_up, "closed the connection without a complete answer"),
         (then(b"", reset), "Connection reset by peer"),
@@ -1125,6 +1173,9 @@ async def _message(clock, behaviour, seconds=60, **api):
         "SSH",
         "an alert of TLS",
         "mail",
+        "SSH that hangs up",
+        "HTTP/0.9",
+        "endless header",
         "half a head",
         "nothing",
         "reset",

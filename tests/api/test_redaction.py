@@ -41,6 +41,7 @@ FORMS = {
     "HTML, quotes left": lambda text: html.escape(text, quote=False),
     "HTML, by number": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "HTML, by hexadecimal number": lambda text: "".join(f"&#x{ord(char):X};" for char in text),
+    "HTML, by number without semicolons": lambda text: "".join(f"&#{ord(char)}" for char in text),
     "HTML twice": lambda text: html.escape(html.escape(text)),
     "JSON": lambda text: json.dumps(text)[1:-1],
     "JSON with letters as they are": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
@@ -56,6 +57,16 @@ FORMS = {
     "base64 behind one byte": lambda text: base64.b64encode(b":" + text.encode()).decode(),
     "base64 behind a user": lambda text: base64.b64encode(b"me:" + text.encode()).decode(),
     "base64 behind a longer user": lambda text: base64.b64encode(b"you!:" + text.encode()).decode(),
+    "base64 of JSON": lambda text: base64.b64encode(json.dumps([text]).encode()).decode(),
+    "base64 of JSON with letters as they are": lambda text: base64.b64encode(
+        json.dumps([text], ensure_ascii=False).encode()
+    ).decode(),
+    "base64 of a form": lambda text: base64.b64encode(f"a={quote_plus(text)}".encode()).decode(),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "hexadecimal, capitals": lambda text: text.encode().hex().upper(),
+    "hexadecimal, bytes apart": lambda text: text.encode().hex(" "),
+    "hexadecimal, colons between bytes": lambda text: text.encode().hex(":"),
+    "read as Latin-1": lambda text: text.encode().decode("latin-1"),
     "base64 with more behind": lambda text: base64.b64encode(text.encode() + b", it was").decode(),
 }
 
