@@ -241,4 +241,7 @@ class Authenticator:
         from_login = endpoint == LOGIN
         value = access_token(answer, endpoint, from_login=from_login)
         self._redactor.remember("access token", value)
-        return issued_token(value, answer.get("expiresAt"), self._clock, from_login=from_login)
+        try:
+            return issued_token(value, answer.get("expiresAt"), self._clock, from_login=from_login)
+        except PollError as error:
+            raise RefusedError(f"POST {endpoint}: {error}") from error

@@ -34,6 +34,7 @@ _REASONS = {
     408: Reason.TIMEOUT,
     429: Reason.RATE_LIMITED,
 }
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REFUSALS = frozenset({Reason.AUTH, Reason.BAD_REQUEST, Reason.NOT_FOUND})
 
 _T = TypeVar("_T")
@@ -211,7 +212,7 @@ class FlashbackClient:
     def _hint(self, status: int, wait: float, token: Token | None) -> str:
         if wait:
             return f"; the API asked to wait {wait:.0f} s"
-        if 300 <= status < 400:
+        if status in _REDIRECTS:
             return "; redirects are not followed, check api.base_url"
         if status in (401, 403) and token is not None:
             return self._auth.doubt(token)

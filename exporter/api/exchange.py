@@ -80,6 +80,7 @@ class Http:
         self._observe = observe
         self._quotable = quotable
         self._http = _client(api, transport)
+        self._through_proxy = api.proxy_url is not None
         self._host = self._http.base_url.host + (" through the proxy" if api.proxy_url else "")
 
     async def aclose(self) -> None:
@@ -91,7 +92,7 @@ class Http:
         self, method: str, endpoint: str, seconds: float, token: str = "", **content: Any
     ) -> AsyncIterator[Answer]:
         """Send one request, count it, and hand out its answer, all in time. Raises PollError."""
-        progress = _Progress(seconds)
+        progress = _Progress(seconds, self._host, through_proxy=self._through_proxy)
         started = self._clock.monotonic()
         try:
             async with (
@@ -119,22 +120,24 @@ class Http:
             case TimeoutError() | httpx.TimeoutException():
                 return PollError(Reason.TIMEOUT, progress.timed_out(error), retryable=True)
             case TruncatedError():
-                return faults.broken_body(self._host) if progress.ends_with_connection else error
+                return faults.broken_body(progress.peer) if progress.ends_with_connection else error
             case httpx.LocalProtocolError():
                 return PollError(Reason.INVALID_RESPONSE, "the request cannot be sent as HTTP")
             case httpx.ProxyError():
                 return faults.refused_by_proxy(self._quotable(str(error)))
             case httpx.RemoteProtocolError():
-                return faults.broken_answer(error, self._host, begun=progress.code != "error")
+                return faults.broken_answer(error, progress.peer, begun=progress.code != "error")
             case _:
-                return faults.broken_connection(error, self._host)
+                return faults.broken_connection(error, progress.peer)
 
 
 class _Progress:
     """How far one request has come, and how long it may take."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, host: str, *, through_proxy: bool) -> None:
         self._seconds = seconds
+        self._host = host
+        self.peer = "the proxy" if through_proxy else host  # who is to blame if it breaks now
         self._doing = "connecting"
         self.code = "error"
         self.ends_with_connection = False
@@ -147,6 +150,9 @@ class _Progress:
         """Take note of what httpcore does; a CONNECT to a proxy is still part of connecting."""
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
             self._doing = "waiting for the answer"
+            self.peer = self._host
+        if event == "proxy.start_tls.started":  # the tunnel stands
+            self.peer = self._host
 
     def answered(self, answer: Answer) -> None:
         """Take note of the head of the answer."""
@@ -183,7 +189,7 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
         base_url=api.base_url,
         transport=transport,
         verify=context,
-        proxy=proxy,
+        proxy=_proxy(proxy, context) if proxy else None,
         # A connection serves one request, so that what a server sends behind its answer is never
         # taken for the next one.
         limits=httpx.Limits(max_keepalive_connections=0),
@@ -200,6 +206,12 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
             "User-Agent": f"flashback-exporter/{__version__}",
         },
     )
+
+
+def _proxy(address: str, context: ssl.SSLContext) -> httpx.Proxy:
+    """Return the proxy at an address; what `tls_config` says holds for its certificate too, as in Prometheus."""
+    url = httpx.URL(address)
+    return httpx.Proxy(url, ssl_context=context if url.scheme == "https" else None)
 
 
 def _is_usable(address: str) -> bool:

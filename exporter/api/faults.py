@@ -16,7 +16,8 @@ _MAX_CAUSES = 50
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
-# h11's words for an end within the headers.
+# h11's words for headers without an end, and for an end within the headers.
+_TOO_LONG = "Receive buffer too long"
 _CUT_OFF = "peer unexpectedly closed connection"
 
 
@@ -42,8 +43,14 @@ def broken_answer(error: Exception, host: str, *, begun: bool) -> PollError:
     if begun:
         return _network(f"the answer of {host} broke off, or is not HTTP from there on")
     words = [str(cause) for cause in _causes(error) if type(cause).__module__.startswith("h11")]
+    if _TOO_LONG in words:
+        return _network(f"the headers of what {host} answered are too long")
     if not words or _CUT_OFF in words:
-        return _network(f"{host} closed the connection without a complete answer")
+        # What does not speak HTTP often ends so too, after a line of its own that nobody hands on.
+        return _network(
+            f"{host} closed the connection without a complete answer in HTTP;"
+            " if that goes on, another protocol or port may be meant"
+        )
     return _network(f"what {host} answered is not HTTP; another protocol or port may be meant")
 
 
