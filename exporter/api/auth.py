@@ -31,6 +31,9 @@ _PAUSE_AFTER_REFUSAL = 300.0
 _PATIENCE = 5.0  # seconds that a renewal may hold up those whose token is still good
 _SHARE_OF_POLL = 0.25  # that it may take of the time they have
 
+_LOOKS = 6  # into the file of a refresh token that was refused, for the next one
+_BETWEEN_LOOKS = 0.5  # seconds
+
 _log = structlog.get_logger(__name__)
 
 Post = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
@@ -162,17 +165,18 @@ class Authenticator:
         login = self._api.login
         refusal: RefusedError | None = None
         tried: str | None = None
-        for _ in range(
-            2
-        ):  # another process may have spent the file's token, and saved the next one
+        for _ in range(2):  # another process may have spent the token and saved the next one
             candidate = self._refresh_token.current(needed=login is None)
             if candidate is None or candidate == tried:
                 break
             tried = candidate
+            known = self._is_refused(candidate)
             try:
                 return await self._refreshed(candidate)
             except RefusedError as error:
                 refusal = error
+                if login is None and not known:
+                    await self._wait_for_another(candidate)
         if login is not None:
             if refusal is not None:
                 _log.info("refresh token refused, signing in again", error=str(refusal))
@@ -181,6 +185,13 @@ class Authenticator:
         if refusal is None:
             raise RefusedError("there is no refresh token")
         raise RefusedError(f"{refusal}; put a new one into api.refresh_token_file") from refusal
+
+    async def _wait_for_another(self, refused: str) -> None:
+        """Give a process that was faster with this refresh token a moment to save the one that it gets for it."""
+        for _ in range(_LOOKS if self._api.refresh_token_file else 0):
+            if self._refresh_token.current(needed=False) != refused:
+                return
+            await self._clock.sleep(_BETWEEN_LOOKS)
 
     async def _refreshed(self, refresh_token: str) -> Token:
         if self._api.login is None:
@@ -195,8 +206,8 @@ class Authenticator:
 
     async def _ask(self, endpoint: str, content: Mapping[str, str], used: str) -> Token:
         """Return the token for a secret; one that the API has refused is not sent again for some minutes."""
-        refused, until, message = self._refusal
-        if refused == used and self._clock.monotonic() < until:
+        if self._is_refused(used):
+            _, _, message = self._refusal
             raise RefusedError(
                 f"{message}; not tried again for some minutes unless the secret changes"
             )
@@ -205,6 +216,11 @@ class Authenticator:
         except RefusedError as error:
             self._refusal = (used, self._clock.monotonic() + _PAUSE_AFTER_REFUSAL, str(error))
             raise
+
+    def _is_refused(self, used: str) -> bool:
+        """Whether the API has refused a secret so lately that it is not sent again."""
+        refused, until, _ = self._refusal
+        return refused == used and self._clock.monotonic() < until
 
     def _taken(self, endpoint: str, answer: Mapping[str, Any]) -> Token:
         """Return the access token of an answer, whose refresh token is kept first, whatever else it lacks."""
