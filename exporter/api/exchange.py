@@ -1,7 +1,7 @@
-"""Sends a request over HTTP and hands out its answer, within a time. The one module that imports httpx.
+"""Sends a request over HTTP and hands out its answer, within a time. Only this module imports httpx.
 
-What httpx, ssl and asyncio raise ends here and leaves as PollError: timeouts as `timeout`, a certificate or handshake
-that fails as `tls`, every other broken connection as `network`.
+What httpx, ssl and asyncio raise ends here and leaves as PollError: timeouts as `timeout`, a
+certificate or handshake that fails as `tls`, every other broken connection as `network`.
 """
 
 import asyncio
@@ -51,7 +51,10 @@ class Answer:
         return decompressed(self._response.aiter_raw(PIECE), encoding)
 
     async def beginning(self, seconds: float) -> bytes:
-        """Return the first piece of the body; nothing where that breaks, or takes longer than so many seconds."""
+        """Return the first piece of the body.
+
+        It is empty where reading breaks, or takes longer than so many seconds.
+        """
         with suppress(PollError, httpx.TransportError, TimeoutError):
             async with asyncio.timeout(seconds):
                 return await anext(self.pieces(), b"")
@@ -69,7 +72,10 @@ class Http:
         quotable: Callable[[str], str],
         transport: Transport | None,
     ) -> None:
-        """Prepare, without connecting; `quotable` makes what others say fit for a log. Raises ConfigError."""
+        """Prepare, without connecting. Raises ConfigError.
+
+        `quotable` makes what others say fit for a log.
+        """
         self._clock = clock
         self._observe = observe
         self._quotable = quotable
@@ -85,7 +91,7 @@ class Http:
     async def exchange(
         self, method: str, endpoint: str, seconds: float, token: str = "", **content: Any
     ) -> AsyncIterator[Answer]:
-        """Send one request, hand out its answer, and end both in time. Counts it. Raises PollError."""
+        """Send one request, count it, and hand out its answer, all in time. Raises PollError."""
         progress = _Progress(seconds, self._host, through_proxy=self._through_proxy)
         started = self._clock.monotonic()
         try:
@@ -135,7 +141,8 @@ class _Progress:
         self._doing = "connecting"
         self.code = "error"
         self.ends_with_connection = False
-        # httpcore leaves a connection open that is cancelled in its TLS handshake: TCP and TLS must time out before.
+        # httpcore leaves a connection open that is cancelled in its TLS handshake, so that TCP and
+        # TLS must time out before the request as a whole.
         self._to_connect = seconds * _SHARE_TO_CONNECT
         self.patience = httpx.Timeout(seconds, connect=self._to_connect)
 
@@ -156,16 +163,17 @@ class _Progress:
     def timed_out(self, error: Exception) -> str:
         """Return what took too long, and how long that was."""
         if isinstance(error, httpx.ConnectTimeout):
-            return (
-                f"no connection within {_rounded(self._to_connect)} s: timed out while connecting"
-            )
-        return (
-            f"no complete answer within {_rounded(self._seconds)} s: timed out while {self._doing}"
-        )
+            limit = _rounded(self._to_connect)
+            return f"no connection within {limit} s: timed out while connecting"
+        limit = _rounded(self._seconds)
+        return f"no complete answer within {limit} s: timed out while {self._doing}"
 
 
 def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
-    """Return the HTTP client. Raises ConfigError with everything of the configuration that it cannot use."""
+    """Return the HTTP client.
+
+    Raises ConfigError with everything of the configuration that it cannot use.
+    """
     problems: list[Problem] = []
     try:
         context = ssl_context(api.tls_config)
@@ -182,12 +190,15 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
         transport=transport,
         verify=context,
         proxy=_proxy(proxy, context) if proxy else None,
-        # A connection serves one request: what a server sends behind its answer is never taken for the next one's.
+        # A connection serves one request, so that what a server sends behind its answer is never
+        # taken for the next one.
         limits=httpx.Limits(max_keepalive_connections=0),
         follow_redirects=False,
         event_hooks={"response": [_forget_redirect]},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: they would pile up
-        trust_env=False,  # neither a proxy nor credentials that the configuration does not name
+        # No cookies are kept: they would pile up.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        # Neither a proxy nor credentials that the configuration does not name.
+        trust_env=False,
         headers={
             "Accept": "application/json",
             "Accept-Encoding": "gzip",

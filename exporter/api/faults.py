@@ -1,4 +1,4 @@
-"""Says in words why a connection broke: what sockets, TLS and HTTP raise leaves as the project's own errors.
+"""Says in words why a connection broke: sockets, TLS and HTTP in, the project's own errors out.
 
 certificate or handshake that fails   → `tls`
 proxy that refuses                    → `network`, tried again unless it wants another password
@@ -21,7 +21,7 @@ _CUT_OFF = "peer unexpectedly closed connection"  # h11's words for an end withi
 
 
 def broken_connection(error: Exception, host: str) -> PollError:
-    """Return why there is no connection to a host, or no answer over it, from all that led to `error`."""
+    """Return why a host cannot be reached or does not answer, from all that led to `error`."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError) and not _is_end(cause):
@@ -51,12 +51,12 @@ def broken_answer(error: Exception, host: str, *, begun: bool) -> PollError:
 
 
 def broken_body(host: str) -> PollError:
-    """Return what is wrong with a body that nothing but the end of the connection ended, in its middle."""
+    """Return what is wrong where a connection ended within a body that has no length."""
     return _network(f"the connection to {host} ended in the middle of the answer")
 
 
 def refused_by_proxy(answer: str) -> PollError:
-    """Return why a proxy built no tunnel: `answer` is its status and what it says about it, fit for a log."""
+    """Return why a proxy built no tunnel; `answer` is its status and words, fit for a log."""
     if answer.startswith("407"):
         message = f"the proxy wants another user and password in api.proxy_url: HTTP {answer}"
         return PollError(Reason.NETWORK, message)
@@ -95,7 +95,7 @@ def _tls_fault(error: ssl.SSLError, host: str) -> str:
 
 
 def _system_words(error: BaseException) -> str:
-    """Return what the system says about a connection: asyncio's own words would name the address as well."""
+    """Return what the system says about a connection; asyncio would name the address as well."""
     if not isinstance(error, OSError) or isinstance(error, ssl.SSLError) or error.errno is None:
         return ""
     if isinstance(error, socket.gaierror):

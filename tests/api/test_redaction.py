@@ -75,7 +75,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("around", ["%s%%41", "%s", "got '%s', sorry", "%s %s", "\\%s\\", "&%s;"])
 def test_a_secret_is_found_in_any_form(form, secret, around):
-    """Whatever a server makes of a secret before it sends it back, only its name is shown, and what stands around."""
+    """Whatever a server makes of a secret, only its name is shown, and what stands around it."""
     text = around.replace("%s", form(secret)).replace("%%", "%")
     shown = redactor(password=secret).redact(text)
     assert "<password>" in shown
@@ -107,7 +107,7 @@ def test_what_stands_around_a_secret_is_shown():
 
 @pytest.mark.parametrize("secret", ["password", "<password>", "access token", "passwor"])
 def test_what_is_put_in_place_of_a_secret_stays(secret):
-    """A secret that is part of what secrets are called does not change what was put in place of another."""
+    """A secret that is part of what secrets are called does not change what stands for another."""
     names = redactor(**{"password": "canary-7f3a", "access token": secret})
     assert names.redact("canary-7f3a") == "<password>"
     assert names.redact(f"{secret}, canary-7f3a") == "<access token>, <password>"
