@@ -54,12 +54,7 @@ async def run(
 
     `greet` is called with the addresses once all is up.
     """
-    _log.info(
-        "starting",
-        version=__version__,
-        python_version=platform.python_version(),
-        queries=list(exporter.status().states),
-    )
+    _log_start(exporter)
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
     stopping: list[asyncio.Task[None]] = []
@@ -68,14 +63,10 @@ async def run(
         if not server.should_exit:
             _log.info("ending", signal=signal.Signals(number).name)
             server.should_exit = True
-            for other in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(other)
-                signal.signal(other, signal.SIG_IGN)  # also while the interpreter ends
+            _ignore_signals(loop)
             # Beside the web server: both take seconds, for slow clients and a renewal of tokens.
             stopping.append(loop.create_task(exporter.stop(), name="stop"))
-            last_resort = threading.Timer(_LAST_RESORT, os._exit, args=[0])
-            last_resort.daemon = True
-            last_resort.start()
+            _end_at_the_latest()
 
     def reload() -> None:
         task = loop.create_task(_reload(exporter), name="reload")
@@ -92,6 +83,28 @@ async def run(
     greet(addresses(sockets))
     await serve
     await asyncio.gather(exporter.stop(), *stopping)
+
+
+def _log_start(exporter: Exporter) -> None:
+    _log.info(
+        "starting",
+        version=__version__,
+        python_version=platform.python_version(),
+        queries=list(exporter.status().states),
+    )
+
+
+def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
+    """Let no other signal disturb the end, also while the interpreter ends."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end_at_the_latest() -> None:
+    last_resort = threading.Timer(_LAST_RESORT, os._exit, args=[0])
+    last_resort.daemon = True
+    last_resort.start()
 
 
 async def _reload(exporter: Exporter) -> None:
