@@ -1,4 +1,4 @@
-"""The command line: `flashback-exporter`, `flashback-exporter check` and `flashback-exporter demo`."""
+"""The command line: `flashback-exporter` and its commands `check` and `demo`."""
 
 import argparse
 import asyncio
@@ -27,7 +27,10 @@ _log = structlog.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 fine, 1 run-time failure, 2 bad usage or configuration."""
+    """Run a command and return its exit code.
+
+    0 is fine, 1 a failure at run time, 2 bad usage or a bad configuration.
+    """
     defaults = argparse.Namespace(
         level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False
     )
@@ -55,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flashback-exporter",
         description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
-        epilog="The README describes configuration and metrics; `flashback-exporter demo` needs no account.",
+        epilog=(
+            "The README describes configuration and metrics;"
+            " `flashback-exporter demo` needs no account."
+        ),
         parents=[logs, config, web],
         allow_abbrev=False,
     )
@@ -75,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _flags() -> argparse.ArgumentParser:
-    """Return a parser for flags that may stand before and after a command: what is not given sets nothing."""
+    """Return a parser for flags before and after a command: what is not given sets nothing."""
     return argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
     )
@@ -128,7 +134,7 @@ def _address(text: str) -> tuple[str, int]:
     try:
         return parse_address(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _file(text: str) -> Path:

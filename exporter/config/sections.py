@@ -30,14 +30,14 @@ MetricName = Annotated[str, one_of(metric.short_name for metric in METRICS)]
 
 _MAX_FILTERS = 50_000
 _NO_WAY_TO_SIGN_IN = (
-    "expected a way to sign in: authorization, login or refresh_token_file here, or in the environment"
-    " FLASHBACK_EMAIL and FLASHBACK_PASSWORD (or FLASHBACK_PASSWORD_FILE), FLASHBACK_REFRESH_TOKEN_FILE"
-    " or FLASHBACK_ACCESS_TOKEN"
+    "expected a way to sign in: authorization, login or refresh_token_file here, or in the"
+    " environment FLASHBACK_EMAIL and FLASHBACK_PASSWORD (or FLASHBACK_PASSWORD_FILE),"
+    " FLASHBACK_REFRESH_TOKEN_FILE or FLASHBACK_ACCESS_TOKEN"
 )
 
 
 class Authorization(Settings):
-    """A fixed bearer token, given in place or, better, in a file that is read again for every request."""
+    """A fixed bearer token, given in place or, better, in a file that is read for every request."""
 
     credentials: Annotated[SecretStr, AfterValidator(usable_token)] | None = None
     credentials_file: File | None = None
@@ -99,7 +99,7 @@ class Api(Settings):
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield where there is not exactly one way to sign in; a refresh token may stand beside a password."""
+        """Yield where there is no way to sign in, or two: only login and refresh token go together."""
         ways = {"authorization", "login", "refresh_token_file"} & given.keys()
         if "authorization" in ways and len(ways) > 1:
             fault = "expected one way to sign in: authorization, or login and/or refresh_token_file"
@@ -117,7 +117,7 @@ class Polling(Settings):
 
 
 class Filters(Settings):
-    """Which records the API returns. It combines repo_id, ai_llm_id and repo_ai_api_key_id with OR."""
+    """Which records the API returns; it joins repo_id, ai_llm_id and repo_ai_api_key_id with OR."""
 
     repo_id: FilterValues = ()
     ai_llm_id: FilterValues = ()

@@ -1,4 +1,4 @@
-"""`flashback-exporter demo`: the exporter against a simulator of its own, with no account and no network."""
+"""`flashback-exporter demo`: the exporter against a simulator, without account or network."""
 
 import argparse
 import asyncio
@@ -14,7 +14,10 @@ from exporter.serve import application, run
 from exporter.web.connections import Connections
 from exporter.web.server import addresses, bind, serving
 
-NOTICE = "This is a demo: the data is made up by a simulator on this machine. No account and no network are used."
+NOTICE = (
+    "This is a demo: the data is made up by a simulator on this machine."
+    " No account and no network are used."
+)
 
 
 def demo_config(port: int) -> Config:
@@ -41,12 +44,16 @@ def demo_config(port: int) -> Config:
 
 
 async def run_demo(options: argparse.Namespace) -> None:
-    """Serve the demo until the process is asked to end. Raises ListenError where the address is taken."""
+    """Serve the demo until the process is asked to end.
+
+    Raises ListenError where the address is taken.
+    """
     clock = SystemClock()
     sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     simulator = Simulator(Company(), clock)
     api_sockets = bind(("127.0.0.1", 0))
-    connections = Connections()  # one limit of file descriptors for both servers
+    # One limit of file descriptors for both servers.
+    connections = Connections()
     api = serving(simulator.app, connections)
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
     config = demo_config(api_sockets[0].getsockname()[1])

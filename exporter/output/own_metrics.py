@@ -31,7 +31,6 @@ class OwnMetric:
     read: Callable[[Status], Samples] | None = None
 
 
-_EXPORTER = "flashback_exporter_"
 _NO_DATA = Snapshot((), {}, 0, 0, 0)
 
 
@@ -69,14 +68,14 @@ def _data(state: QueryState) -> Snapshot:
 
 
 REQUESTS = OwnMetric(
-    _EXPORTER + "api_requests_total",
+    "flashback_exporter_api_requests_total",
     "counter",
     ("endpoint", "code"),
     "Requests sent to the API, by status code; `error` where no answer came.",
 )
 
 REQUEST_DURATION = OwnMetric(
-    _EXPORTER + "api_request_duration_seconds",
+    "flashback_exporter_api_request_duration_seconds",
     "histogram",
     ("endpoint",),
     "Time from sending a request to the end of reading its answer.",
@@ -89,92 +88,92 @@ _TABLE = (
         lambda status, state: state.up(status.now),
     ),
     _per_query(
-        _EXPORTER + "polls_total",
+        "flashback_exporter_polls_total",
         "Polls finished, well or badly.",
         lambda _, state: state.polls,
     ),
     _per_kind(
-        _EXPORTER + "poll_failures_total",
+        "flashback_exporter_poll_failures_total",
         "reason",
         "Polls that failed, by reason.",
         lambda state: state.failures,
     ),
     _per_query(
-        _EXPORTER + "polls_skipped_total",
+        "flashback_exporter_polls_skipped_total",
         "Polls left out because the one before still ran.",
         lambda _, state: state.skipped,
     ),
     _per_query(
-        _EXPORTER + "poll_duration_seconds",
+        "flashback_exporter_poll_duration_seconds",
         "How long the last poll took, retries included.",
         lambda _, state: state.last.duration if state.last else 0,
     ),
     _per_query(
-        _EXPORTER + "poll_interval_seconds",
+        "flashback_exporter_poll_interval_seconds",
         "The configured time between two polls.",
         lambda _, state: state.interval,
     ),
     _per_query(
-        _EXPORTER + "last_poll_timestamp_seconds",
+        "flashback_exporter_last_poll_timestamp_seconds",
         "When the last poll finished; 0 before it.",
         lambda _, state: state.last.finished_at if state.last else 0,
     ),
     _per_query(
-        _EXPORTER + "last_success_timestamp_seconds",
+        "flashback_exporter_last_success_timestamp_seconds",
         "When the last good poll finished; 0 before it.",
         lambda _, state: state.good.finished_at if state.good else 0,
     ),
     _per_query(
-        _EXPORTER + "records",
+        "flashback_exporter_records",
         "Valid records in the last good poll.",
         lambda _, state: _data(state).records,
     ),
     _per_kind(
-        _EXPORTER + "rejected_records_total",
+        "flashback_exporter_rejected_records_total",
         "reason",
         "Records left out because they are not valid.",
         lambda state: state.rejected,
     ),
     _per_kind(
-        _EXPORTER + "incomplete_records_total",
+        "flashback_exporter_incomplete_records_total",
         "field",
         "Valid records that lacked a field, by the API's name of it.",
         lambda state: state.incomplete,
     ),
     _per_query(
-        _EXPORTER + "groups",
+        "flashback_exporter_groups",
         "Combinations of label values in the last good poll.",
         lambda _, state: _data(state).found,
     ),
     _per_query(
-        _EXPORTER + "folded_groups",
+        "flashback_exporter_folded_groups",
         "Those of them that are added up in the group `other`.",
         lambda _, state: _data(state).folded,
     ),
     _per_query(
-        _EXPORTER + "series",
+        "flashback_exporter_series",
         "Series of AI statistics that are being served.",
         lambda status, state: status.series[state.query.name],
     ),
     REQUESTS,
     REQUEST_DURATION,
     _single(
-        _EXPORTER + "access_token_expiry_timestamp_seconds",
+        "flashback_exporter_access_token_expiry_timestamp_seconds",
         "When the access token in use expires; 0 where that is not known.",
         lambda status: status.token_expires_at,
     ),
     _single(
-        _EXPORTER + "config_last_reload_successful",
+        "flashback_exporter_config_last_reload_successful",
         "1 where the last reload was good.",
         lambda status: status.reload_successful,
     ),
     _single(
-        _EXPORTER + "config_last_reload_success_timestamp_seconds",
+        "flashback_exporter_config_last_reload_success_timestamp_seconds",
         "When a good configuration came in.",
         lambda status: status.reloaded_at,
     ),
     OwnMetric(
-        _EXPORTER + "build_info",
+        "flashback_exporter_build_info",
         "gauge",
         ("version", "python_version"),
         "Always 1; the labels say which version runs.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exporter.statistics.state import QueryState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Status:
     """The exporter at one moment: `time` by the wall clock, `now` by the monotonic one, in seconds.
 

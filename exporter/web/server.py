@@ -27,7 +27,10 @@ _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of `host:port`, `[::1]:port` or `:port` (all interfaces). Raises ValueError."""
+    """Return host and port of `host:port`, `[::1]:port` or `:port` (all interfaces).
+
+    Raises ValueError.
+    """
     match = _ADDRESS.fullmatch(text)
     if not match or int(match["port"]) > 65535:
         raise ValueError("expected host:port, [::1]:port or :port")

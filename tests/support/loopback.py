@@ -1,4 +1,4 @@
-"""Servers on loopback: an application under an address, a running exporter, and a gate that holds requests up."""
+"""Servers on loopback: an application under an address, a running exporter, a gate for requests."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ def configuration(base_url, **sections):
 
 @asynccontextmanager
 async def served(app, connections=None):
-    """Serve an application on a free port, as the exporter is served, and hand out the server and its URL."""
+    """Serve an application on a free port, as the exporter is served; yield server and URL."""
     sockets = bind(("127.0.0.1", 0))
     server = serving(app, connections)
     task = asyncio.create_task(server.serve(sockets=sockets))
@@ -65,7 +65,7 @@ async def polled(client):
 
 
 class Gate:
-    """Stands before an application and, while it is closed, holds up every request for daily statistics."""
+    """Stands before an application and, while closed, holds up requests for daily statistics."""
 
     def __init__(self, app):
         self._app = app

@@ -1,4 +1,4 @@
-"""The exporter as it was for a month: what it polled, how it failed, and what each scrape would have brought."""
+"""The exporter as it was for a month: what it polled, how it failed, what scrapes would show."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _SAMPLES_A_REQUEST = 400_000
 
 @dataclass(frozen=True)
 class Size:
-    """How much of the company is there (repositories, keys of each, models of each), and in which detail."""
+    """How much of the company there is (repositories, keys and models of each), in which detail."""
 
     repositories: int
     keys: int
@@ -159,7 +159,7 @@ class _Past:
         return Outcome(now, now, duration, dict.fromkeys(kinds, 3), self._snapshot(state, now))
 
     def _snapshot(self, state: QueryState, now: float) -> Snapshot:
-        """Return what a poll finds. Long ago, not every poll looks: nobody can see the difference."""
+        """Return what a poll finds; long ago not every poll looks, which nobody can see."""
         today = utc_day(now)
         good = state.good.snapshot if state.good else None
         if (
@@ -307,7 +307,7 @@ def _process_metrics() -> list[tuple[Sample, Callable[[float, float, int], float
 
 
 def moments(end: int, days: int) -> list[int]:
-    """Return when Prometheus scraped: every four minutes, and every minute of the last seven hours."""
+    """Return when Prometheus scraped: every four minutes, every minute in the last seven hours."""
     recent = end - RECENT
     return [
         *range(recent - days * SECONDS_A_DAY, recent, SCRAPE_INTERVAL),
