@@ -140,8 +140,10 @@ class Exporter:
             while self.scheduler.uses(client):
                 await self._clock.sleep(_LOOK)
             await client.retire()
-        finally:
+        except asyncio.CancelledError:
+            # The process ends. At any other time the next client may be renewing the same tokens.
             await client.aclose()
+            raise
 
 
 def _results(publication: Publication) -> Results:
