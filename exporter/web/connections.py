@@ -10,6 +10,10 @@ import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from exporter.web.tls import ServerTls
+
+HANDSHAKE_PATIENCE = 10.0
+"""Seconds for a client to finish a TLS handshake."""
 REQUEST_PATIENCE = 10.0
 """Seconds for a client to finish the headers of a request."""
 ANSWER_PATIENCE = 60.0
@@ -19,6 +23,9 @@ STALL_PATIENCE = 30.0
 IDLE_PATIENCE = 120.0
 """Seconds without a request between two scrapes."""
 
+_MOST_UNSENT = (
+    1 << 16
+)  # bytes of an answer that wait to be encrypted; asyncio's own limit is 8 times that
 _SLICE = 1 << 12  # bytes
 _MOST_BEHIND = (
     1 << 14
@@ -46,10 +53,13 @@ class Connection(H11Protocol):
     (until the last byte of the answer has left this process) or idle.
     """
 
-    def __init__(self, connections: "Connections", **options: Any) -> None:
-        """Belong to `connections`; the options are uvicorn's."""
+    def __init__(self, connections: "Connections", tls: ServerTls | None, **options: Any) -> None:
+        """Belong to `connections`, with TLS or in plain text; the options are uvicorn's."""
         super().__init__(**options)
         self._connections = connections
+        self._tls = tls
+        self.handshake: asyncio.Task[None] | None = None
+        """What leads to a connection with TLS."""
         self._connected = False
         self._unwanted = False
         self._unsent = 0
@@ -72,7 +82,9 @@ class Connection(H11Protocol):
     def cut_off(self) -> None:
         """End the connection at once; what has not been taken is thrown away, by the kernel too."""
         self._unwanted = True
-        if not self._connected:  # accepted a moment ago, or lost
+        if not self._connected:  # accepted a moment ago, in the middle of its handshake, or lost
+            if self.handshake:
+                self.handshake.cancel()
             return
         if self.answering:
             reset = struct.pack("ii", 1, 0)
@@ -95,14 +107,28 @@ class Connection(H11Protocol):
         """Begin."""
         super().connection_made(transport)
         self._connected = True
+        if self._tls:
+            self._begin_after_handshake(transport, self._tls)
         if self._unwanted:
             transport.abort()
+
+    def _begin_after_handshake(self, transport: asyncio.Transport, tls: ServerTls) -> None:
+        """Count the time anew; a certificate without an allowed name ends the connection at once."""
+        self._enter(REQUEST_PATIENCE)
+        transport.set_write_buffer_limits(_MOST_UNSENT)
+        close = transport.close
+        # Closed twice, as uvicorn does at times, asyncio's TLS transport fails at whatever is asked of it next.
+        transport.close = lambda: None if transport.is_closing() else close()  # type: ignore[method-assign]
+        if not tls.admits(transport.get_extra_info("peercert")):
+            self._unwanted = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End, and hold nothing that holds this, so that no garbage waits to be collected."""
         self._connected = False
         self._connections.discard(self)
         super().connection_lost(exc)
+        if self._tls:
+            del self.transport.close
         self.app_state = {}
         self.cycle = self.scope = None  # type: ignore[assignment]
 

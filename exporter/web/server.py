@@ -9,19 +9,34 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import structlog
 import uvicorn
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ListenError
-from exporter.web.connections import Connection, Connections
+from exporter.web.access import Access
+from exporter.web.authentication import Authentication
+from exporter.web.connections import (
+    HANDSHAKE_PATIENCE,
+    STALL_PATIENCE,
+    Connection,
+    Connections,
+)
+from exporter.web.tls import ServerTls
 
 _GRACE = 1  # seconds for scrapes under way when the process ends
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _AT_ONCE = 4  # connections; fewer than may be open, so that each has a turn to send its request
+_TLS_PATIENCE = {
+    "ssl_handshake_timeout": HANDSHAKE_PATIENCE,
+    "ssl_shutdown_timeout": STALL_PATIENCE,  # the end of an answer may still be on its way
+}
 _PAUSE = 0.05  # seconds until accepting is tried again
 
 _ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
+
+_log = structlog.get_logger(__name__)
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 
@@ -80,17 +95,20 @@ class _Acceptor:
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self._arriving: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._go_on()
 
     def close(self) -> None:
-        """Take no more."""
+        """Take no more, and finish no handshake."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
+        for handshake in self._handshakes:
+            handshake.cancel()
 
     async def wait_closed(self) -> None:
         """Wait for those who were just arriving."""
-        await asyncio.gather(*self._arriving)
+        await asyncio.gather(*self._arriving, *self._handshakes, return_exceptions=True)
 
     def _go_on(self) -> None:
         self._loop.add_reader(self._listener, self._accept)
@@ -114,41 +132,53 @@ class _Acceptor:
         self._pause = self._loop.call_later(_PAUSE, self._go_on)
 
     def _welcome(self, client: socket.socket) -> None:
-        connection = self._server.new_connection()
+        tls = self._server.access.tls
+        connection = self._server.new_connection(tls)
         if not self._server.connections.admit(connection):
             client.close()
             return
-        task = self._loop.create_task(self._connect(connection, client), name="connect")
-        self._arriving.add(task)
-        task.add_done_callback(self._arriving.discard)
+        options = {"ssl": tls.context, **_TLS_PATIENCE} if tls else {}
+        task = self._loop.create_task(self._connect(connection, client, options), name="connect")
+        tasks = self._handshakes if tls else self._arriving
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        connection.handshake = task if tls else None
 
-    async def _connect(self, connection: Connection, client: socket.socket) -> None:
+    async def _connect(
+        self, connection: Connection, client: socket.socket, options: dict[str, Any]
+    ) -> None:
         client.setblocking(False)
+        connected = False
         try:
-            await self._loop.connect_accepted_socket(lambda: connection, client)
-        except OSError:  # it has gone already
+            await self._loop.connect_accepted_socket(lambda: connection, client, **options)
+            connected = True
+        except OSError as error:  # it has gone already, or does not speak TLS
             client.close()
-            self._server.connections.discard(connection)
+            _log.debug("not connected", reason=str(error))
+        finally:
+            connection.handshake = None
+            if not connected:
+                self._server.connections.discard(connection)
 
 
 class Server(uvicorn.Server):
     """uvicorn within this process: it accepts with care, and signals are left to the exporter."""
 
-    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+    def __init__(self, config: uvicorn.Config, connections: Connections, access: Access) -> None:
         """Serve as uvicorn's configuration says; several servers of a process share their `connections`."""
         super().__init__(config)
         self.connections = connections
+        self.access = access
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
 
-    def new_connection(self) -> Connection:
-        """Return what is to become a connection."""
-        return Connection(
-            self.connections, config=self.config, server_state=self.server_state, app_state={}
-        )
+    def new_connection(self, tls: ServerTls | None) -> Connection:
+        """Return what is to become a connection, with TLS or in plain text."""
+        options = {"config": self.config, "server_state": self.server_state, "app_state": {}}
+        return Connection(self.connections, tls, **options)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept."""
@@ -169,10 +199,16 @@ class Server(uvicorn.Server):
             end.cancel()
 
 
-def serving(app: ASGIApp, connections: Connections | None = None) -> Server:
-    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set."""
+def serving(
+    app: ASGIApp, connections: Connections | None = None, access: Access | None = None
+) -> Server:
+    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set.
+
+    Without `access` it serves everybody, in plain text.
+    """
+    access = access or Access()
     config = uvicorn.Config(
-        _forgiving(app),
+        _forgiving(Authentication(app, access)),
         http=Connection,
         ws="none",
         lifespan="off",
@@ -182,7 +218,7 @@ def serving(app: ASGIApp, connections: Connections | None = None) -> Server:
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE + 1,
     )
-    return Server(config, connections or Connections())
+    return Server(config, connections or Connections(), access)
 
 
 def _forgiving(app: ASGIApp) -> ASGIApp:
