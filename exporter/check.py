@@ -73,15 +73,16 @@ async def check_live(config: Config, clock: Clock) -> bool:
                 f" {sum(outcome.rejected.values())} records left out, {outcome.duration:.2f} s"
             )
             if query.filters != Filters() and not snapshot.records:
-                warn(config, Problem(f"queries[{number}].filters", "no record matches them"))
+                oddity = Problem(f"queries[{number}].filters", "no record matches them")
+                warn(config.places.located(oddity))
     finally:
         await client.aclose()
     return good
 
 
-def warn(config: Config, oddity: Problem) -> None:
-    """Print what is odd at a key, with its place."""
-    print(f"WARNING: {config.places.located(oddity)}", file=sys.stderr)
+def warn(oddity: Problem) -> None:
+    """Print what is odd, with its place."""
+    print(f"WARNING: {oddity}", file=sys.stderr)
 
 
 def _ignore(endpoint: str, code: str, seconds: float) -> None:

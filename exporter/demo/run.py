@@ -11,6 +11,7 @@ from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.lines import Lines
 from exporter.serve import run
+from exporter.web.access import Access
 from exporter.web.app import create_app
 from exporter.web.connections import Connections
 from exporter.web.server import addresses, bind, serving
@@ -42,8 +43,10 @@ def demo_config(port: int) -> Config:
 
 
 async def run_demo(options: argparse.Namespace) -> None:
-    """Serve the demo until the process is asked to end. Raises ListenError where the address is taken."""
+    """Serve the demo until the process is asked to end. Raises ListenError or ConfigError."""
     clock = SystemClock()
+    access = Access(options.access)
+    scheme = "https" if access.tls else "http"
     sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     simulator = Simulator(Company(), clock)
     api_sockets = bind(("127.0.0.1", 0))
@@ -60,10 +63,11 @@ async def run_demo(options: argparse.Namespace) -> None:
         output = Lines(sys.stdout)
         output.write(f"\n{NOTICE}\n")
         for place in places:
-            output.write(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
+            where = f"{scheme}://{place}"
+            output.write(f"  page     {where}/\n  metrics  {where}{options.path}")
         output.write(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)")
         output.write("\nCtrl-C ends it.\n")
 
-    await run(exporter, serving(app, connections), sockets, greet)
+    await run(exporter, serving(app, connections, access), sockets, greet)
     api.should_exit = True
     await api_task

@@ -27,8 +27,6 @@ class Access:
         self._config = load_web_config(path) if path else WebConfig()
         self._tls_source = _tls_source(self._config.tls)
         self._tls = server_tls(self._config.tls) if self._config.tls else None
-        for oddity in self._config.oddities:
-            _log.warning("odd web configuration", problem=str(oddity))
 
     @property
     def config(self) -> WebConfig:
@@ -57,7 +55,8 @@ class Access:
             _keep_last_good(error)
             return
         self._config = config
-        _log.info("web configuration read again", users=len(config.users))
+        oddities = [str(oddity) for oddity in config.oddities]
+        _log.info("web configuration read again", users=len(config.users), oddities=oddities)
 
     def _read_tls(self, settings: TlsServer) -> None:
         try:

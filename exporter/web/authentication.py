@@ -1,7 +1,8 @@
 """Stands before the application: asks for a password where there are users, and adds the configured headers."""
 
+import asyncio
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,15 +32,36 @@ class Authentication:
         app = self._app
         if config.users:
             header = _authorization(scope["headers"])
-            if header is None or not await self._is_right(config.users, header):
+            if header is None or not await self._is_right(config.users, header, receive):
                 app = PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": "Basic"})
         await app(scope, receive, send)
 
-    async def _is_right(self, users: Mapping[str, PasswordHash], header: bytes) -> bool:
+    async def _is_right(
+        self, users: Mapping[str, PasswordHash], header: bytes, receive: Receive
+    ) -> bool:
         """Whether a header shows a right password; one of another kind takes as long as a wrong password."""
         credentials = _credentials(header)
-        right = await self._passwords.accepts(users, *(credentials or (b"", b"")))
-        return right and credentials is not None
+        if credentials and self._passwords.know(users, *credentials):
+            return True
+        checking = self._passwords.accept(users, *(credentials or (b"", b"")))
+        return await _unless_gone(checking, receive) and credentials is not None
+
+
+async def _unless_gone(checking: Coroutine[None, None, bool], receive: Receive) -> bool:
+    """Return what comes out, or False once the client has gone: who does not wait for an answer keeps no place."""
+    check = asyncio.create_task(checking, name="check password")
+    leave = asyncio.create_task(_disconnected(receive), name="await disconnect")
+    try:
+        await asyncio.wait((check, leave), return_when=asyncio.FIRST_COMPLETED)
+        return check.done() and check.result()
+    finally:
+        check.cancel()
+        leave.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -48,10 +70,11 @@ def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 def _credentials(header: bytes) -> tuple[bytes, bytes] | None:
     """Return user and password of a header of the scheme Basic, as Go reads it."""
-    if header[: len(_SCHEME)].lower() != _SCHEME:
+    scheme, encoded = header[: len(_SCHEME)], header[len(_SCHEME) :]
+    if scheme.lower() != _SCHEME or len(encoded) % 4:  # Python overlooks padding that is too long
         return None
     try:
-        decoded = base64.b64decode(header[len(_SCHEME) :], validate=True)
+        decoded = base64.b64decode(encoded, validate=True)
     except ValueError:
         return None
     user, colon, password = decoded.partition(b":")

@@ -1,7 +1,6 @@
 """The connections of the web server: how long each may take, how many there may be, and who is closed for whom."""
 
 import asyncio
-import resource
 import socket
 import struct
 from typing import Any
@@ -10,18 +9,14 @@ import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from exporter.web.limits import (
+    ANSWER_PATIENCE,
+    IDLE_PATIENCE,
+    REQUEST_PATIENCE,
+    STALL_PATIENCE,
+    most_connections,
+)
 from exporter.web.tls import ServerTls
-
-HANDSHAKE_PATIENCE = 10.0
-"""Seconds for a client to finish a TLS handshake."""
-REQUEST_PATIENCE = 10.0
-"""Seconds for a client to finish the headers of a request."""
-ANSWER_PATIENCE = 60.0
-"""Seconds for a client to take a whole answer."""
-STALL_PATIENCE = 30.0
-"""Seconds for a client to take anything at all of an answer."""
-IDLE_PATIENCE = 120.0
-"""Seconds without a request between two scrapes."""
 
 _MOST_UNSENT = (
     1 << 16
@@ -29,21 +24,10 @@ _MOST_UNSENT = (
 _SLICE = 1 << 12  # bytes
 _MOST_BEHIND = (
     1 << 14
-)  # bytes of other requests that may come before one is answered; h11's limit of a header
-_MOST = 512  # each takes up to 200 kB of buffers
-_FEWEST = 8
-_RESERVED = 32  # descriptors for the API, the listeners, secrets and whatever else is opened
+)  # bytes of other requests that may come before an answer; h11's limit of a header
 _PAUSE_OF_WARNINGS = 60.0  # seconds
 
 _log = structlog.get_logger(__name__)
-
-
-def most_connections() -> int:
-    """Return how many connections fit below the limit of file descriptors, leaving enough for all other work."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        return _MOST
-    return max(_FEWEST, min(_MOST, limit - max(_RESERVED, limit // 4)))
 
 
 class Connection(H11Protocol):
@@ -57,10 +41,13 @@ class Connection(H11Protocol):
         """Belong to `connections`, with TLS or in plain text; the options are uvicorn's."""
         super().__init__(**options)
         self._connections = connections
-        self._tls = tls
+        self.tls = tls
+        """What its handshake is made with; None is plain text."""
         self.handshake: asyncio.Task[None] | None = None
         """What leads to a connection with TLS."""
         self._connected = False
+        self.began = False
+        """Whether it ever came about, handshake included."""
         self._unwanted = False
         self._unsent = 0
         self._moved = 0.0
@@ -106,9 +93,9 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
-        self._connected = True
-        if self._tls:
-            self._begin_after_handshake(transport, self._tls)
+        self._connected = self.began = True
+        if self.tls:
+            self._begin_after_handshake(transport, self.tls)
         if self._unwanted:
             transport.abort()
 
@@ -127,7 +114,7 @@ class Connection(H11Protocol):
         self._connected = False
         self._connections.discard(self)
         super().connection_lost(exc)
-        if self._tls:
+        if self.tls:
             del self.transport.close
         self.app_state = {}
         self.cycle = self.scope = None  # type: ignore[assignment]

@@ -41,25 +41,25 @@ class Passwords:
         self._busy = False
         self._waiting: list[asyncio.Future[bool]] = []
 
-    async def accepts(
-        self, users: Mapping[str, PasswordHash], user: bytes, password: bytes
-    ) -> bool:
+    def know(self, users: Mapping[str, PasswordHash], user: bytes, password: bytes) -> bool:
+        """Whether this was the password of this user before, and still is."""
+        hashed = _hash_of(users, user)
+        return hashed is not None and self._recall(self._mark(user, hashed, password))
+
+    async def accept(self, users: Mapping[str, PasswordHash], user: bytes, password: bytes) -> bool:
         """Whether this is the password of this user. For one who does not exist, the answer takes as long."""
         hashed = _hash_of(users, user)
         checked = hashed or self._stand_in(users, user)
-        mark = self._mark(user, checked, password)
-        if self._recall(mark):
-            return True
         async with self._turn() as granted:
             if not granted:
                 return False
-            if self._recall(mark):  # somebody else has shown it meanwhile
+            if self.know(users, user, password):  # somebody else has shown it meanwhile
                 return True
             loop = asyncio.get_running_loop()
             right = await loop.run_in_executor(self._thread, matches, password, checked)
         if not right or hashed is None:
             return False
-        self._remember(mark)
+        self._remember(self._mark(user, hashed, password))
         return True
 
     def _stand_in(self, users: Mapping[str, PasswordHash], user: bytes) -> PasswordHash:

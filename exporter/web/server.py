@@ -1,7 +1,7 @@
 """Serves a web application on the listen addresses: sockets, and uvicorn within this process."""
 
 import asyncio
-import errno
+import ipaddress
 import os
 import re
 import socket
@@ -9,34 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import structlog
 import uvicorn
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ListenError
+from exporter.web.acceptor import Acceptor
 from exporter.web.access import Access
 from exporter.web.authentication import Authentication
-from exporter.web.connections import (
-    HANDSHAKE_PATIENCE,
-    STALL_PATIENCE,
-    Connection,
-    Connections,
-)
-from exporter.web.tls import ServerTls
+from exporter.web.connections import Connection, Connections
 
 _GRACE = 1  # seconds for scrapes under way when the process ends
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_AT_ONCE = 4  # connections; fewer than may be open, so that each has a turn to send its request
-_TLS_PATIENCE = {
-    "ssl_handshake_timeout": HANDSHAKE_PATIENCE,
-    "ssl_shutdown_timeout": STALL_PATIENCE,  # the end of an answer may still be on its way
-}
-_PAUSE = 0.05  # seconds until accepting is tried again
-
 _ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
-
-_log = structlog.get_logger(__name__)
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 
@@ -82,85 +66,6 @@ def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
     return listener
 
 
-class _Acceptor:
-    """Takes connections off a listening socket, a few in each turn of the event loop, while there is room for them.
-
-    asyncio's own would take thousands before it looks at one, and where descriptors run out, log a traceback for each.
-    """
-
-    def __init__(self, listener: socket.socket, server: "Server") -> None:
-        listener.setblocking(False)
-        self._listener = listener
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
-        self._arriving: set[asyncio.Task[None]] = set()
-        self._handshakes: set[asyncio.Task[None]] = set()
-        self._go_on()
-
-    def close(self) -> None:
-        """Take no more, and finish no handshake."""
-        if self._pause is not None:
-            self._pause.cancel()
-        self._loop.remove_reader(self._listener)
-        for handshake in self._handshakes:
-            handshake.cancel()
-
-    async def wait_closed(self) -> None:
-        """Wait for those who were just arriving."""
-        await asyncio.gather(*self._arriving, *self._handshakes, return_exceptions=True)
-
-    def _go_on(self) -> None:
-        self._loop.add_reader(self._listener, self._accept)
-
-    def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                client, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._rest(error)
-                return
-            self._welcome(client)
-
-    def _rest(self, error: OSError) -> None:
-        """Try again a little later, with room that was made where that was the reason."""
-        if error.errno in _EXHAUSTED:
-            self._server.connections.make_room(self._loop.time())
-        self._loop.remove_reader(self._listener)
-        self._pause = self._loop.call_later(_PAUSE, self._go_on)
-
-    def _welcome(self, client: socket.socket) -> None:
-        tls = self._server.access.tls
-        connection = self._server.new_connection(tls)
-        if not self._server.connections.admit(connection):
-            client.close()
-            return
-        options = {"ssl": tls.context, **_TLS_PATIENCE} if tls else {}
-        task = self._loop.create_task(self._connect(connection, client, options), name="connect")
-        tasks = self._handshakes if tls else self._arriving
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        connection.handshake = task if tls else None
-
-    async def _connect(
-        self, connection: Connection, client: socket.socket, options: dict[str, Any]
-    ) -> None:
-        client.setblocking(False)
-        connected = False
-        try:
-            await self._loop.connect_accepted_socket(lambda: connection, client, **options)
-            connected = True
-        except OSError as error:  # it has gone already, or does not speak TLS
-            client.close()
-            _log.debug("not connected", reason=str(error))
-        finally:
-            connection.handshake = None
-            if not connected:
-                self._server.connections.discard(connection)
-
-
 class Server(uvicorn.Server):
     """uvicorn within this process: it accepts with care, and signals are left to the exporter."""
 
@@ -175,14 +80,17 @@ class Server(uvicorn.Server):
         """Capture none."""
         yield
 
-    def new_connection(self, tls: ServerTls | None) -> Connection:
-        """Return what is to become a connection, with TLS or in plain text."""
+    def _welcome(self) -> Connection:
+        """Return what is to become a connection, with TLS or in plain text as it is at this moment."""
         options = {"config": self.config, "server_state": self.server_state, "app_state": {}}
-        return Connection(self.connections, tls, **options)
+        return Connection(self.connections, self.access.tls, **options)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept."""
-        self.servers = [_Acceptor(listener, self) for listener in sockets or []]  # type: ignore[misc]
+        acceptors = [
+            Acceptor(listener, self.connections, self._welcome) for listener in sockets or []
+        ]
+        self.servers = acceptors  # type: ignore[assignment] # uvicorn closes them in the end
         self.started = True
 
     async def on_tick(self, counter: int) -> bool:
@@ -244,6 +152,12 @@ def addresses(sockets: Sequence[socket.socket]) -> list[str]:
     places = [listener.getsockname()[:2] for listener in sockets]
     anywhere = ("::", "0.0.0.0")  # noqa: S104 - what is bound to all addresses is found here too
     return [_joined("localhost" if host in anywhere else host, port) for host, port in places]
+
+
+def on_loopback(sockets: Sequence[socket.socket]) -> bool:
+    """Whether nobody but this machine reaches any of the sockets."""
+    hosts = [listener.getsockname()[0].partition("%")[0] for listener in sockets]
+    return all(ipaddress.ip_address(host).is_loopback for host in hosts)
 
 
 def _joined(host: str, port: int) -> str:

@@ -172,12 +172,6 @@ def test_files_with_other_names_are_taken_up(started, certificates):
     assert access.tls is not after
 
 
-def test_what_is_odd_is_logged_at_the_start(started, logged):
-    """What surely was not meant is a warning."""
-    started("tls_server_config: {min_version: TLS13}\n")
-    assert "TLS is off without cert_file" in logged()[0]
-
-
 @pytest.mark.parametrize(
     ("version", "wanted"),
     [
