@@ -13,7 +13,7 @@ from exporter.config.web import ClientAuth, TlsServer
 from exporter.errors import ConfigError, Problem
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
-_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9 ]+ )?PRIVATE KEY-----")
+_KEY = re.compile(rb"-----BEGIN (?:(?!ENCRYPTED)[A-Z0-9 ]+ )?PRIVATE KEY-----(?!\s+Proc-Type)")
 _VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,
     "TLS11": ssl.TLSVersion.TLSv1_1,
@@ -40,27 +40,31 @@ class ServerTls:
 def server_tls(settings: TlsServer) -> ServerTls:
     """Return TLS as the settings say, from the files as they are now. Raises ConfigError where they cannot be used."""
     _check_files(settings)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["http/1.1"])
-    _permit_versions(context, settings.min_version)
     try:
-        # Without a password given, OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(settings.cert_file, settings.key_file, password=bytes)
+        context = _context(settings)
     except (OSError, ValueError) as error:
         what = getattr(error, "reason", None) or "they do not fit together"
         message = f"the certificate and the key cannot be used: {what}"
         raise ConfigError([_problem(settings, "cert_file", message)]) from None
-    if not settings.client_auth.verifies:
-        return ServerTls(context)
-    _verify_clients(context, settings)
-    return ServerTls(context, settings.client_allowed_sans)
+    return ServerTls(context, settings.client_allowed_sans if context.verify_mode else None)
+
+
+def _context(settings: TlsServer) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    _permit_versions(context, settings.min_version)
+    # Without a password given, OpenSSL would ask for one on the terminal.
+    context.load_cert_chain(settings.cert_file, settings.key_file, password=bytes)
+    if settings.client_auth.verifies:
+        _verify_clients(context, settings)
+    return context
 
 
 def _check_files(settings: TlsServer) -> None:
     problems = []
     expected = {
         "cert_file": (settings.cert_file, _CERTIFICATE, "a certificate"),
-        "key_file": (settings.key_file, _KEY, "a private key"),
+        "key_file": (settings.key_file, _KEY, "a private key without a password,"),
         "client_ca_file": (settings.client_ca_file, re.compile(b""), ""),
     }
     for key, (file, pattern, what) in expected.items():

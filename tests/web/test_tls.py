@@ -46,10 +46,10 @@ def certificates(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_logged(caplog):
-    """See that strangers leave nothing in the log above debug."""
+def logged(caplog):
+    """See that strangers leave nothing in the log above debug; return what was logged so far."""
     with surroundings() as lines:
-        yield
+        yield lines
         meant = ("level=debug", "read again", "too many connections")
         assert not [line for line in lines().splitlines() if not any(it in line for it in meant)]
     assert [record.message for record in caplog.records if record.levelno >= logging.INFO] == []
@@ -109,7 +109,7 @@ async def refused(port, tls):
 
 async def closed(reader):
     """Wait until the server has closed a connection, and return what it had sent before."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(HANDSHAKE_PATIENCE / 2):
         try:
             return await reader.read()
         except (ssl.SSLError, ConnectionError):
@@ -394,6 +394,16 @@ async def test_connections_with_tls_count(certificates):
             reader, _ = await stack.enter_async_context(newcomer)
             await reader.readuntil(b"Hello.")
             assert await closed(longest) == b""
+
+
+async def test_handshakes_that_fail_give_back_their_places(certificates, logged):
+    """After many clients that do not speak TLS, all places are there for those who do."""
+    async with serving(certificates, most=3) as port:
+        for _ in range(10):
+            async with connected(port, None, REQUEST) as (reader, _):
+                await closed(reader)
+        assert await ask(port, certificates.client()) == b"Hello."
+    assert "too many connections" not in logged()
 
 
 async def test_the_end_comes_with_clients_connected(certificates):

@@ -104,6 +104,12 @@ def test_files_that_cannot_be_used_are_named(folder):
     ]
 
 
+def test_a_key_with_a_password_is_told_as_such(folder):
+    """Nobody is asked for the password of a key; that it has one is said."""
+    (problem,) = problems(folder / "key-is-encrypted.bad.yml")
+    assert "encrypted-key.pem: expected a private key without a password, in PEM form" in problem
+
+
 def test_a_missing_file(tmp_path):
     """A web configuration file that is not there is one line."""
     assert problems(tmp_path / "web.yml") == ["web.yml: cannot be read: No such file or directory"]
