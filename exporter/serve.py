@@ -13,13 +13,18 @@ import structlog
 from starlette.applications import Starlette
 
 from exporter import __version__
+from exporter.config.sections import Config
+from exporter.config.web import WebConfig
 from exporter.daemon import Exporter
 from exporter.errors import ConfigError
+from exporter.web.access import Access
 from exporter.web.app import Site, create_app
-from exporter.web.server import Server, addresses, bound
+from exporter.web.server import Server, addresses, bound, on_loopback
 
 # Seconds after which the process ends even if a thread still hangs in a DNS look-up.
 _LAST_RESORT = 4.5
+
+_OF_PEOPLE = {"user_uuid", "conversation_uuid"}
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +84,7 @@ async def run(
     exporter.start()
     loop.add_signal_handler(signal.SIGHUP, reload)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # which may have come already
+    _log_who_may_read(server.access.config)
     _log.info("serving", addresses=bound(sockets))
     greet(addresses(sockets))
     await serve
@@ -105,6 +111,25 @@ def _end_at_the_latest() -> None:
     last_resort = threading.Timer(_LAST_RESORT, os._exit, args=[0])
     last_resort.daemon = True
     last_resort.start()
+
+
+def warn_of_user_ids(config: Config, access: Access, sockets: Sequence[socket.socket]) -> None:
+    """Log a warning where labels tell of single people and anybody may read them."""
+    labels = {label for query in config.queries for label in query.labels} & _OF_PEOPLE
+    if labels and not access.config.authenticates and not on_loopback(sockets):
+        _log.warning(
+            "anybody who reaches the port can read about single users;"
+            " --web.config.file asks for passwords",
+            labels=sorted(labels),
+            addresses=bound(sockets),
+        )
+
+
+def _log_who_may_read(config: WebConfig) -> None:
+    for oddity in config.oddities:
+        _log.warning("odd web configuration", oddity=str(oddity))
+    if config.tls or config.users:
+        _log.info("protecting", tls=config.tls is not None, users=len(config.users))
 
 
 async def _reload(exporter: Exporter) -> None:

@@ -11,6 +11,7 @@ from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.lines import Lines
 from exporter.serve import application, run
+from exporter.web.access import Access
 from exporter.web.connections import Connections
 from exporter.web.server import addresses, bind, serving
 
@@ -43,9 +44,12 @@ def demo_config(port: int) -> Config:
     )
 
 
-async def run_demo(sockets: list[socket], *, telemetry_path: str, lifecycle: bool) -> None:
+async def run_demo(
+    sockets: list[socket], access: Access, *, telemetry_path: str, lifecycle: bool
+) -> None:
     """Serve the demo on sockets that listen, until the process is asked to end."""
     clock = SystemClock()
+    scheme = "https" if access.tls else "http"
     simulator = Simulator(Company(), clock)
     api_sockets = bind(("127.0.0.1", 0))
     # One limit of file descriptors for both servers.
@@ -60,10 +64,11 @@ async def run_demo(sockets: list[socket], *, telemetry_path: str, lifecycle: boo
         output = Lines(sys.stdout)
         output.write(f"\n{NOTICE}\n")
         for place in places:
-            output.write(f"  page     http://{place}/\n  metrics  http://{place}{telemetry_path}")
+            where = f"{scheme}://{place}"
+            output.write(f"  page     {where}/\n  metrics  {where}{telemetry_path}")
         output.write(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)")
         output.write("\nCtrl-C ends it.\n")
 
-    await run(exporter, serving(app, connections), sockets, greet)
+    await run(exporter, serving(app, connections, access), sockets, greet)
     api.should_exit = True
     await api_task

@@ -1,7 +1,6 @@
 """The connections of the web server: how long each may take, and how many there may be."""
 
 import asyncio
-import resource
 import socket
 import struct
 from typing import Any
@@ -10,32 +9,24 @@ import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-REQUEST_PATIENCE = 10.0
-"""Seconds for a client to finish the headers of a request."""
-ANSWER_PATIENCE = 60.0
-"""Seconds for a client to take a whole answer."""
-STALL_PATIENCE = 30.0
-"""Seconds for a client to take anything at all of an answer."""
-IDLE_PATIENCE = 120.0
-"""Seconds without a request between two scrapes."""
+from exporter.web.limits import (
+    ANSWER_PATIENCE,
+    IDLE_PATIENCE,
+    REQUEST_PATIENCE,
+    STALL_PATIENCE,
+    most_connections,
+)
+from exporter.web.tls import ServerTls
 
+_MOST_UNSENT = (
+    1 << 16
+)  # bytes of an answer that wait to be encrypted; asyncio's own limit is 8 times that
 _SLICE = 1 << 12  # bytes
 # Bytes of other requests that may come before one is answered; it is h11's limit of a header.
 _MOST_BEHIND = 1 << 14
-_MOST = 512  # each takes up to 200 kB of buffers
-_FEWEST = 8
-_RESERVED = 32  # descriptors for the API, the listeners, secrets and whatever else is opened
 _PAUSE_OF_WARNINGS = 60.0  # seconds
 
 _log = structlog.get_logger(__name__)
-
-
-def most_connections() -> int:
-    """Return how many connections the limit of file descriptors allows beside all other work."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        return _MOST
-    return max(_FEWEST, min(_MOST, limit - max(_RESERVED, limit // 4)))
 
 
 class Connection(H11Protocol):
@@ -45,11 +36,17 @@ class Connection(H11Protocol):
     answered (until the last byte of the answer has left this process) or idle.
     """
 
-    def __init__(self, connections: "Connections", **options: Any) -> None:
-        """Belong to `connections`; the options are uvicorn's."""
+    def __init__(self, connections: "Connections", tls: ServerTls | None, **options: Any) -> None:
+        """Belong to `connections`, with TLS or in plain text; the options are uvicorn's."""
         super().__init__(**options)
         self._connections = connections
+        self.tls = tls
+        """What its handshake is made with; None is plain text."""
+        self.handshake: asyncio.Task[None] | None = None
+        """What leads to a connection with TLS."""
         self._connected = False
+        self.began = False
+        """Whether it ever came about, handshake included."""
         self._unwanted = False
         self._unsent = 0
         self._moved = 0.0
@@ -71,7 +68,9 @@ class Connection(H11Protocol):
     def cut_off(self) -> None:
         """End the connection at once; what has not been taken is thrown away, by the kernel too."""
         self._unwanted = True
-        if not self._connected:  # accepted a moment ago, or lost
+        if not self._connected:  # accepted a moment ago, in the middle of its handshake, or lost
+            if self.handshake:
+                self.handshake.cancel()
             return
         if self.answering:
             reset = struct.pack("ii", 1, 0)
@@ -93,15 +92,29 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
-        self._connected = True
+        self._connected = self.began = True
+        if self.tls:
+            self._begin_after_handshake(transport, self.tls)
         if self._unwanted:
             transport.abort()
+
+    def _begin_after_handshake(self, transport: asyncio.Transport, tls: ServerTls) -> None:
+        """Count the time anew; a certificate without an allowed name ends the connection at once."""
+        self._enter(REQUEST_PATIENCE)
+        transport.set_write_buffer_limits(_MOST_UNSENT)
+        close = transport.close
+        # Closed twice, as uvicorn does at times, asyncio's TLS transport fails at whatever is asked of it next.
+        transport.close = lambda: None if transport.is_closing() else close()  # type: ignore[method-assign]
+        if not tls.admits(transport.get_extra_info("peercert")):
+            self._unwanted = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End, and hold nothing that holds this, so that no garbage waits to be collected."""
         self._connected = False
         self._connections.discard(self)
         super().connection_lost(exc)
+        if self.tls:
+            del self.transport.close
         self.app_state = {}
         self.cycle = self.scope = None  # type: ignore[assignment]
 

@@ -24,13 +24,13 @@ def configuration(base_url, **sections):
 
 
 @asynccontextmanager
-async def served(app, connections=None):
+async def served(app, connections=None, access=None):
     """Serve an application on a free port, as the exporter is served; yield server and URL."""
     sockets = bind(("127.0.0.1", 0))
-    server = serving(app, connections)
+    server = serving(app, connections, access)
     task = asyncio.create_task(server.serve(sockets=sockets))
     try:
-        yield server, f"http://{addresses(sockets)[0]}"
+        yield server, f"http{'s' if server.access.tls else ''}://{addresses(sockets)[0]}"
     finally:
         server.should_exit = True
         await task

@@ -17,7 +17,8 @@ from servers import surroundings
 
 from exporter.daemon import Exporter
 from exporter.serve import application
-from exporter.web.connections import Connections, most_connections
+from exporter.web.connections import Connections
+from exporter.web.limits import most_connections
 
 MOST = 8
 MANY = 200

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
-from clocks import HandClock
+from clocks import HandClock, SkippingLoop
 from loopback import PATIENCE, configuration, polled, served
 from servers import surroundings
 
@@ -15,7 +15,7 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Simulator
 from exporter.serve import application
-from exporter.web.connections import (
+from exporter.web.limits import (
     ANSWER_PATIENCE,
     IDLE_PATIENCE,
     REQUEST_PATIENCE,
@@ -28,20 +28,6 @@ HALF_A_HEADER = b"GET /metrics HTTP/1.1\r\nHost: local"
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\n\r\n"
 OTHER = REQUEST.replace(b"/metrics", b"/other")
 NOWHERE = "http://127.0.0.1:9"  # nothing is asked there
-
-
-class SkippingLoop(asyncio.SelectorEventLoop):
-    """An event loop that can be told that time has passed,
-    so that the server's patience ends at once.
-    """
-
-    skipped = 0.0
-
-    def time(self):
-        return super().time() + self.skipped
-
-    def skip(self, seconds):
-        self.skipped += seconds
 
 
 @pytest.fixture
