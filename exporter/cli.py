@@ -19,8 +19,7 @@ from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
 from exporter.errors import ConfigError, ListenError
 from exporter.oddities import oddities
-from exporter.serve import run
-from exporter.web.app import create_app
+from exporter.serve import application, run
 from exporter.web.server import bind, parse_address, serving
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
@@ -175,7 +174,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
     exporter = await Exporter.create(load(), load, clock)
     sockets = _sockets(options)
-    app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle)
+    app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
     await run(exporter, serving(app), sockets, lambda _: None)
 
 

@@ -10,8 +10,7 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.lines import Lines
-from exporter.serve import run
-from exporter.web.app import create_app
+from exporter.serve import application, run
 from exporter.web.connections import Connections
 from exporter.web.server import addresses, bind, serving
 
@@ -55,9 +54,7 @@ async def run_demo(sockets: list[socket], *, telemetry_path: str, lifecycle: boo
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
     config = demo_config(api_sockets[0].getsockname()[1])
     exporter = await Exporter.create(config, lambda: config, clock)
-    app = create_app(
-        exporter, clock, telemetry_path=telemetry_path, lifecycle=lifecycle, notice=NOTICE
-    )
+    app = application(exporter, telemetry_path=telemetry_path, lifecycle=lifecycle, notice=NOTICE)
 
     def greet(places: list[str]) -> None:
         output = Lines(sys.stdout)

@@ -10,7 +10,7 @@ from exporter.api.daily import DAILY
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.simulator import EMAIL, PASSWORD
-from exporter.web.app import create_app
+from exporter.serve import application
 from exporter.web.server import addresses, bind, serving
 
 PATIENCE = 15  # seconds after which a test that waits for something gives up
@@ -41,7 +41,7 @@ async def running(config, clock, load=None, **options):
     """Run an exporter with its web server, and hand out both it and an HTTP client for it."""
     exporter = await Exporter.create(config, load or (lambda: config), clock)
     async with (
-        served(create_app(exporter, clock, **options)) as (_, url),
+        served(application(exporter, **options)) as (_, url),
         httpx.AsyncClient(base_url=url) as client,
     ):
         exporter.start()

@@ -14,7 +14,7 @@ from servers import surroundings
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Simulator
-from exporter.web.app import create_app
+from exporter.serve import application
 from exporter.web.connections import (
     ANSWER_PATIENCE,
     IDLE_PATIENCE,
@@ -56,7 +56,7 @@ async def address():
     clock = HandClock()
     config = configuration(NOWHERE)
     exporter = await Exporter.create(config, lambda: config, clock)
-    async with served(create_app(exporter, clock)) as (_, url):
+    async with served(application(exporter)) as (_, url):
         yield url.removeprefix("http://").split(":")
     await exporter.stop()
 
@@ -216,7 +216,7 @@ async def test_clients_that_read_nothing_hold_up_nobody(caplog):
         }
         config = configuration(api, queries=[query])
         exporter = await Exporter.create(config, lambda: config, clock)
-        async with served(create_app(exporter, clock)) as (server, url):
+        async with served(application(exporter)) as (server, url):
             exporter.start()
             async with httpx.AsyncClient(base_url=url) as client:
                 await polled(client)
