@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from socket import socket
 
 import structlog
 
@@ -22,6 +23,8 @@ from exporter.serve import application, run
 from exporter.web.server import bind, parse_address, serving
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+
+_PORT = 9877
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "check":
             return _check(options)
-        asyncio.run(run_demo(options) if options.command == "demo" else _serve(options))
+        asyncio.run(_demo(options) if options.command == "demo" else _serve(options))
     except ConfigError as error:
         for problem in error.problems:
             print(f"flashback-exporter: {problem}", file=sys.stderr)
@@ -111,7 +114,7 @@ def _web_flags() -> argparse.ArgumentParser:
         action="append",
         type=_address,
         metavar="HOST:PORT",
-        help="where to serve: host:port, [::1]:port or :port; repeatable (:9877)",
+        help=f"where to serve: host:port, [::1]:port or :port; repeatable (:{_PORT})",
     )
     text = "where the metrics are (/metrics)"
     flags.add_argument("--web.telemetry-path", dest="path", type=_path, metavar="PATH", help=text)
@@ -170,6 +173,16 @@ async def _serve(options: argparse.Namespace) -> None:
         return config
 
     exporter = await Exporter.create(load(), load, clock)
-    sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
+    sockets = _sockets(options)
     app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
     await run(exporter, serving(app), sockets, lambda _: None)
+
+
+async def _demo(options: argparse.Namespace) -> None:
+    sockets = _sockets(options)
+    await run_demo(sockets, telemetry_path=options.path, lifecycle=options.lifecycle)
+
+
+def _sockets(options: argparse.Namespace) -> list[socket]:
+    addresses = options.listen or [("", _PORT)]
+    return [listener for address in addresses for listener in bind(address)]

@@ -13,13 +13,13 @@ LEVELS = ("debug", "info", "warn", "error")
 FORMATS = ("logfmt", "json")
 
 _QUIET = {
-    # their debug lines may show headers
+    # Their debug lines may show headers.
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "apscheduler": logging.WARNING,
     "asyncio": logging.WARNING,
     "tzlocal": logging.WARNING,
-    # its warnings are what strangers send
+    # Its warnings are about what strangers send.
     "uvicorn": logging.ERROR,
 }
 # What the names of the exporter's own loggers begin with.

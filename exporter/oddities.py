@@ -1,4 +1,4 @@
-"""What is legal in a configuration but hardly meant: warnings of `check` and of the daemon's log."""
+"""What is legal in a configuration but hardly meant: warnings of `check` and the daemon's log."""
 
 import re
 from collections.abc import Iterator

@@ -200,12 +200,13 @@ class Authenticator:
         first = self._refresh_token.current(needed=needed)
         if first is None:
             return None
+        patient = needed and self._refusal.secret != first
         try:
             return await self._spend(first)
         except RefusedError:
-            # Another process may have spent the token in the file, and saved the next one there.
-            second = self._refresh_token.current(needed=needed)
-            if second is None or second == first:
+            # Another process may have spent the token in the file, and save the next one there.
+            second = await self._refresh_token.another(first, self._clock, patient=patient)
+            if second is None:
                 raise
             return await self._spend(second)
 

@@ -1,4 +1,4 @@
-"""Sends a request over HTTP and hands out its answer, within a time. Only this module imports httpx.
+"""Sends a request over HTTP and hands out its answer, in time. Only this module imports httpx.
 
 What httpx, ssl and asyncio raise ends here and leaves as PollError: timeouts as `timeout`, a
 certificate or handshake that fails as `tls`, every other broken connection as `network`.
@@ -216,7 +216,8 @@ def _proxy(address: str, context: ssl.SSLContext) -> httpx.Proxy:
 
 def _is_usable(address: str) -> bool:
     try:
-        _ = httpx.URL(address).host  # read for its errors: httpx decodes it here
+        # It is read for its errors: httpx decodes it only here.
+        _ = httpx.URL(address).host
     except (httpx.InvalidURL, ValueError):
         return False
     return True

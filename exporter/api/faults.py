@@ -16,8 +16,9 @@ _MAX_CAUSES = 50
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
-_TOO_LONG = "Receive buffer too long"  # and for headers without an end
-_CUT_OFF = "peer unexpectedly closed connection"  # h11's words for an end within the headers
+# h11's words for headers without an end, and for an end within the headers.
+_TOO_LONG = "Receive buffer too long"
+_CUT_OFF = "peer unexpectedly closed connection"
 
 
 def broken_connection(error: Exception, host: str) -> PollError:
@@ -26,9 +27,12 @@ def broken_connection(error: Exception, host: str) -> PollError:
     for cause in causes:
         if isinstance(cause, ssl.SSLError) and not _is_end(cause):
             return PollError(Reason.TLS, _tls_fault(cause, host))
-    system = list(dict.fromkeys(filter(None, map(_system_words, causes))))
-    if system:
-        return _network(f"cannot reach {host}: {', '.join(system)}")
+
+    # A dictionary, for each attempt may say the same.
+    said = dict.fromkeys(map(_system_words, causes))
+    said.pop("", None)
+    if said:
+        return _network(f"cannot reach {host}: {', '.join(said)}")
     if any(map(_is_end, causes)):
         return _network(f"{host} closed the connection during the TLS handshake")
     return _network(f"the connection to {host} broke: {type(error).__name__}")

@@ -9,7 +9,11 @@ import structlog
 
 from exporter.api.redaction import Redactor
 from exporter.api.secrets import read_secret, saving_fault, write_secret
+from exporter.clock import Clock
 from exporter.errors import PollError
+
+_LOOKS = 7  # into the file for a token that another process is about to save
+_BETWEEN_LOOKS = 0.5  # seconds
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +49,20 @@ class RefreshToken:
             self._unsaved = False
             self._redactor.remember("refresh token", stored)
         return self._value
+
+    async def another(self, refused: str, clock: Clock, *, patient: bool) -> str | None:
+        """Return what has taken the place of a token that the API refused; None where nothing has.
+
+        Where two processes send the same token, the refusal for one may come before the other has saved its answer:
+        who is `patient` waits some seconds for that.
+        """
+        for look in range(_LOOKS if patient and self._path else 1):
+            if look:
+                await clock.sleep(_BETWEEN_LOOKS)
+            value = self.current(needed=False)
+            if value != refused:
+                return value
+        return None
 
     def warn_before_spending(self) -> None:
         """Log it where a token from the file is about to be spent for one that cannot be saved."""

@@ -128,7 +128,7 @@ def _replace(target: Path, content: bytes) -> None:
 
 
 def _file_beside(target: Path) -> tuple[int, str]:
-    """Create a file, readable by its owner alone, in the same folder; return descriptor and path."""
+    """Create a file in the same folder, for its owner alone; return descriptor and path."""
     return tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
 
 

@@ -34,7 +34,8 @@ _DURATION_UNITS = {
 _DURATION = re.compile(
     "".join(rf"(?:(?P<{unit}>\d+){unit})?" for unit in _DURATION_UNITS), re.ASCII
 )
-_MAX_DURATION = 2**63 / 1e9  # as in Prometheus
+# As in Prometheus: 2^63 nanoseconds.
+_MAX_DURATION = 2**63 / 1e9
 _SIZE_UNITS = {
     "": 1,
     "B": 1,
@@ -133,7 +134,7 @@ def usable_token(value: SecretStr) -> SecretStr:
 
 
 def seconds_or(value: Any, default: float) -> float:
-    """Return a duration, or the default where it is missing or wrong, which is reported elsewhere."""
+    """Return a duration; the default where it is missing, or wrong and reported elsewhere."""
     try:
         return default if value is None else parse_duration(value)
     except ValueError:

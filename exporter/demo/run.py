@@ -1,8 +1,8 @@
 """`flashback-exporter demo`: the exporter against a simulator, without account or network."""
 
-import argparse
 import asyncio
 import sys
+from socket import socket
 
 from exporter.clock import SystemClock
 from exporter.config.sections import Config
@@ -43,13 +43,9 @@ def demo_config(port: int) -> Config:
     )
 
 
-async def run_demo(options: argparse.Namespace) -> None:
-    """Serve the demo until the process is asked to end.
-
-    Raises ListenError where the address is taken.
-    """
+async def run_demo(sockets: list[socket], *, telemetry_path: str, lifecycle: bool) -> None:
+    """Serve the demo on sockets that listen, until the process is asked to end."""
     clock = SystemClock()
-    sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     simulator = Simulator(Company(), clock)
     api_sockets = bind(("127.0.0.1", 0))
     # One limit of file descriptors for both servers.
@@ -58,15 +54,13 @@ async def run_demo(options: argparse.Namespace) -> None:
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
     config = demo_config(api_sockets[0].getsockname()[1])
     exporter = await Exporter.create(config, lambda: config, clock)
-    app = application(
-        exporter, telemetry_path=options.path, lifecycle=options.lifecycle, notice=NOTICE
-    )
+    app = application(exporter, telemetry_path=telemetry_path, lifecycle=lifecycle, notice=NOTICE)
 
     def greet(places: list[str]) -> None:
         output = Lines(sys.stdout)
         output.write(f"\n{NOTICE}\n")
         for place in places:
-            output.write(f"  page     http://{place}/\n  metrics  http://{place}{options.path}")
+            output.write(f"  page     http://{place}/\n  metrics  http://{place}{telemetry_path}")
         output.write(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)")
         output.write("\nCtrl-C ends it.\n")
 

@@ -962,6 +962,41 @@ async def test_the_loser_of_a_race_looks_into_the_file_again(account, clock, tmp
     assert file.read_text() == "refresh-3\n"
 
 
+async def test_the_loser_of_a_race_waits_a_moment_for_the_winner(account, tmp_path):
+    """Two exporters that start together send the same token: the refusal comes before the other one's answer."""
+    file = tmp_path / "token"
+    file.write_text("refresh-1")
+
+    class Race(FakeClock):
+        async def sleep(self, seconds):
+            await super().sleep(seconds)
+            file.write_text("refresh-2")
+
+    clock = Race()
+    account.sign_in()
+    account.spent.add("refresh-1")
+    account.sign_in()
+    async with connected(account.router, clock, refresh_token_file=str(file)) as client:
+        assert await fetch(client, clock) == statistics()
+    assert account.refresh.call_count == 2
+    assert len(clock.sleeps) == 1
+
+
+async def test_the_winner_of_a_race_is_waited_for_once(account, clock, tmp_path):
+    """Where nobody saves another token, the poll fails within seconds, and the next one at once."""
+    file = tmp_path / "token"
+    file.write_text("refresh-1")
+    account.refresh.mock(side_effect=lambda request: refused())
+    began = clock.monotonic()
+    async with connected(account.router, clock, refresh_token_file=str(file)) as client:
+        assert (await failure(client, clock)).reason is Reason.AUTH
+        waited = clock.monotonic() - began
+        assert (await failure(client, clock)).reason is Reason.AUTH
+    assert 0 < waited <= 3
+    assert clock.monotonic() - began == waited
+    assert account.refresh.call_count == 1
+
+
 async def test_the_loser_of_a_race_looks_again_once(account, clock, tmp_path):
     """A file that changes each time does not keep the exporter busy."""
     file = tmp_path / "token"
