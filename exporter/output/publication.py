@@ -118,9 +118,11 @@ class Publication:
 
         shown: dict[str, tuple[Snapshot, Rendered]] = {}
         for name, snapshot in _to_show(states, self._clock.monotonic()).items():
-            query = states[name].query
-            rendered = before.rendered(states[name], snapshot, today)
-            shown[name] = snapshot, rendered or await render(blocks(query, snapshot, today))
+            state = states[name]
+            rendered = before.rendered(state, snapshot, today)
+            if rendered is None:
+                rendered = await render(blocks(state.query, snapshot, today))
+            shown[name] = snapshot, rendered
 
         number = before.number + 1
         lines = [rendered for _, rendered in shown.values()]
