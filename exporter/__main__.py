@@ -8,8 +8,8 @@ import sys
 def run() -> None:
     """Run the command line, heeding signals from the start.
 
-    SIGTERM and SIGINT end the exporter with 0, and SIGHUP waits until there is something to reload. A check that is
-    interrupted has not found anything good, so it ends with 1.
+    SIGTERM and SIGINT end the exporter with 0, and SIGHUP waits until there is something to reload.
+    A check that is interrupted has not found anything good, so it ends with 1.
     """
     checking = "check" in sys.argv[1:]
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -189,7 +189,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _both(load: Callable[[], Config], web_config: Path | None) -> tuple[Config, Access]:
-    """Return the configuration and who may read. Raises ConfigError with the problems of both files."""
+    """Return the configuration and who may read.
+
+    Raises ConfigError with the problems of both files.
+    """
     problems: list[Problem] = []
     config = _noting(problems, load)
     access = _noting(problems, lambda: Access(web_config))

@@ -108,11 +108,13 @@ def test_the_version_is_printed(run):
         ),
         (
             ["check", "--help"],
-            {"--config.file", "--web.config.file", "--live", "--log.level", "--log.format", "--help"},
+            {"--config.file", "--web.config.file", "--live", "--log.level", "--log.format",
+             "--help"},
         ),
         (
             ["demo", "--help"],
-            {"--web.config.file", "--web.listen-address", "--web.telemetry-path", "--log.level", "--log.format",
+            {"--web.config.file", "--web.listen-address", "--web.telemetry-path", "--log.level",
+             "--log.format",
              "--help"},
         ),
         (["-h"], {"--help"}),

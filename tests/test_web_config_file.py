@@ -1,4 +1,6 @@
-"""The flag `--web.config.file` in the whole program: start, check, signals, addresses, and a real Prometheus."""
+"""The flag `--web.config.file` in the whole program: start, check, signals, addresses, and a real
+Prometheus.
+"""
 
 import base64
 import http.client
@@ -132,7 +134,9 @@ def test_a_taken_port_with_tls_ends_with_1(flags):
 
 
 def test_sigterm_with_clients_connected(flags, certificates):
-    """With silent, half-way and idle clients, plain and TLS, SIGTERM ends the process with 0 in time."""
+    """With silent, half-way and idle clients, plain and TLS, SIGTERM ends the process with 0 in
+    time.
+    """
     client = certificates.client()
     with (
         exporter(*flags(TLS + USERS), "--log.level=debug") as (program, (port,)),
@@ -175,7 +179,9 @@ def test_an_expensive_hash_does_not_hold_up_the_end(flags):
 
 
 def test_a_change_is_taken_up_and_a_broken_one_is_said(flags, certificates):
-    """Without a restart a new user may read; an emptied file changes nothing, and the log says so once."""
+    """Without a restart a new user may read; an emptied file changes nothing, and the log says so
+    once.
+    """
     with exporter(*flags(USERS)) as (program, (port,)):
         path = certificates.folder / "web.yml"
         path.write_text(USERS.replace("alice", "bob"))
@@ -205,7 +211,9 @@ USER_IDS = GOOD + "queries: [{labels: [user_uuid]}]\n"
     ],
 )
 def test_user_ids_for_everybody_are_a_warning(flags, address, web, warned):
-    """Labels that tell of single users, readable beyond this machine without a password, are a warning."""
+    """Labels that tell of single users, readable beyond this machine without a password, are a
+    warning.
+    """
     with exporter(*flags(web, USER_IDS), addresses=[address]) as (program, _):
         pass
     assert ("anybody who reaches the port can read about single users" in program.text) == warned
@@ -258,7 +266,11 @@ scrape_configs:
     scrape_interval: 1s
     scheme: https
     basic_auth: {{username: alice, password: secret}}
-    tls_config: {{ca_file: ca.pem, cert_file: prometheus.pem, key_file: prometheus-key.pem, server_name: localhost}}
+    tls_config:
+      ca_file: ca.pem
+      cert_file: prometheus.pem
+      key_file: prometheus-key.pem
+      server_name: localhost
     static_configs: [{{targets: ['127.0.0.1:{port}']}}]
 """
         with prometheus(tmp_path, config) as running:

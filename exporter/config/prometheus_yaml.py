@@ -1,7 +1,7 @@
 """Reads YAML as the Prometheus project's programs do, with every problem at once.
 
-There a scalar is its text, whatever YAML takes it for, and null is the empty text. Only the first document of a file
-counts. What is unknown or given twice is an error.
+There a scalar is its text, whatever YAML takes it for, and null is the empty text. Only the first
+document of a file counts. What is unknown or given twice is an error.
 """
 
 import base64
@@ -22,7 +22,10 @@ _DEEPEST_MERGE = 20
 
 
 class PrometheusYaml:
-    """One file and what is wrong with it; places are `file:line:column`, and no message shows a value."""
+    """One file and what is wrong with it.
+
+    Places are `file:line:column`, and no message shows a value.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises ConfigError where it cannot be read or is not YAML."""
@@ -40,7 +43,10 @@ class PrometheusYaml:
     def fields(
         self, node: yaml.Node | None, where: str, known: Set[str], unsupported: Set[str]
     ) -> dict[str, yaml.Node]:
-        """Return the values of a section by key; keys that are `unsupported` belong to the format, but not here."""
+        """Return the values of a section by key.
+
+        Keys that are `unsupported` belong to the format, but not here.
+        """
         values: dict[str, yaml.Node] = {}
         for key, value, merged in self._entries(node, where):
             name = self.text(key, where)

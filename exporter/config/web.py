@@ -1,7 +1,7 @@
 """Reads the web configuration file, in the format of the Prometheus project's exporter-toolkit.
 
-https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md describes it. What
-`promtool check web-config` says of the supported keys is what is said here.
+https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md describes it.
+What `promtool check web-config` says of the supported keys is what is said here.
 """
 
 import re
@@ -66,7 +66,10 @@ _WITHOUT_VERIFYING = ("RequireAnyClientCert", "RequireClientCert")
 
 @dataclass(frozen=True, slots=True)
 class TlsServer:
-    """TLS of the web server: its files and what it asks of clients. `where` is the file that says so."""
+    """TLS of the web server: its files and what it asks of clients.
+
+    `where` is the file that says so.
+    """
 
     where: str
     cert_file: Path
@@ -85,7 +88,7 @@ class TlsServer:
 
 @dataclass(frozen=True, slots=True)
 class PasswordHash:
-    """A bcrypt hash: `salt` is what it was made with, as bcrypt wants it, and `digest` what came out."""
+    """A bcrypt hash: the `salt` that it was made with, and the `digest` that came out."""
 
     salt: bytes = field(repr=False)
     digest: bytes = field(repr=False)
@@ -108,7 +111,10 @@ class WebConfig:
 
 
 def load_web_config(path: Path) -> WebConfig:
-    """Return what a file says; the files that it names are not opened. Raises ConfigError with every problem."""
+    """Return what a file says; the files that it names are not opened.
+
+    Raises ConfigError with every problem.
+    """
     document = PrometheusYaml(path)
     sections = document.fields(document.root, "", _SECTIONS, {"rate_limit"})
     oddities: list[Problem] = []
@@ -176,7 +182,8 @@ def _client_auth(document: PrometheusYaml, node: yaml.Node | None, asked: str) -
         document.complain(
             node,
             where,
-            f"{asked} is not supported by this exporter: Python cannot require a certificate without verifying it;"
+            f"{asked} is not supported by this exporter:"
+            " Python cannot require a certificate without verifying it;"
             f" {ClientAuth.REQUIRE_AND_VERIFY} does both",
         )
         return ClientAuth.REQUIRE_AND_VERIFY
@@ -230,7 +237,10 @@ def _users(document: PrometheusYaml, node: yaml.Node | None) -> dict[str, Passwo
 
 
 def parse_hash(text: bytes) -> PasswordHash:
-    """Return a bcrypt hash, in whatever form Go's bcrypt takes it. Raises ValueError that says what was expected."""
+    """Return a bcrypt hash, in whatever form Go's bcrypt takes it.
+
+    Raises ValueError that says what was expected.
+    """
     if len(text) < _LEAST_HASH or not text.startswith(b"$") or text[1:2] > b"2":
         raise ValueError("expected a bcrypt hash, such as $2y$10$ and 53 characters more")
     begin = 3 if text[2:3] == b"$" else 4

@@ -1,4 +1,4 @@
-"""Accepts connections: a few at a time, while there is room, and each handshake beside the others."""
+"""Accepts connections: a few at a time, while there is room, each handshake beside the others."""
 
 import asyncio
 import errno
@@ -23,9 +23,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Acceptor:
-    """Takes connections off a listening socket, a few in each turn of the event loop, while there is room for them.
+    """Accepts connections, a few in each turn of the event loop, while there is room for them.
 
-    asyncio's own would take thousands before it looks at one, and where descriptors run out, log a traceback for each.
+    asyncio itself would accept thousands before it looks at one, and where descriptors run out, log
+    a traceback for each.
     """
 
     def __init__(

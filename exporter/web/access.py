@@ -1,6 +1,7 @@
-"""Knows at each moment what the web configuration file says: files are read again when they have changed.
+"""Knows what the web configuration file says now: files are read again when they have changed.
 
-What is broken, or would let in more strangers than before, is not taken up: the last good state stays.
+What is broken, or would let in more strangers than before, is not taken up: the last good state
+stays.
 """
 
 from collections.abc import Iterator
@@ -18,10 +19,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Access:
-    """Who may read, how, and with which certificate; without a file everybody may, in plain text."""
+    """Who may read, how, and with which certificate.
+
+    Without a file everybody may, in plain text.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
-        """Read the file and the files that it names. Raises ConfigError where they cannot be used."""
+        """Read the file and the files that it names.
+
+        Raises ConfigError where they cannot be used.
+        """
         self._path = path
         self._appearance = _appearance(path)
         self._config = load_web_config(path) if path else WebConfig()

@@ -1,4 +1,4 @@
-"""Stands before the application: asks for a password where there are users, and adds the configured headers."""
+"""Stands before the application: asks for passwords, and adds the configured headers."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ _LINE_ENDS = str.maketrans({chr(code): " " for code in (*range(32), 127)})
 
 
 class Authentication:
-    """Lets no request through to the application, on whatever path, unless it shows a right password."""
+    """Lets no request through, on whatever path, unless it shows a right password."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         """Ask for what `access` wants at the moment of a request."""
@@ -39,7 +39,7 @@ class Authentication:
     async def _is_right(
         self, users: Mapping[str, PasswordHash], header: bytes, receive: Receive
     ) -> bool:
-        """Whether a header shows a right password; one of another kind takes as long as a wrong password."""
+        """Whether a header shows a right password; any other takes as long as a wrong one."""
         credentials = _credentials(header)
         if credentials and self._passwords.know(users, *credentials):
             return True
@@ -48,7 +48,7 @@ class Authentication:
 
 
 async def _unless_gone(checking: Coroutine[None, None, bool], receive: Receive) -> bool:
-    """Return what comes out, or False once the client has gone: who does not wait for an answer keeps no place."""
+    """Return what comes out, or False once the client has gone, who then keeps no place."""
     check = asyncio.create_task(checking, name="check password")
     leave = asyncio.create_task(_disconnected(receive), name="await disconnect")
     try:
@@ -82,7 +82,7 @@ def _credentials(header: bytes) -> tuple[bytes, bytes] | None:
 
 
 def _adding(headers: Mapping[str, str], send: Send) -> Send:
-    """Return a way to send that adds headers to an answer; they take the place of its own of these names."""
+    """Return a way to send that adds headers, in place of an answer's own of these names."""
     added = {
         name.lower().encode(): value.translate(_LINE_ENDS).strip().encode()
         for name, value in headers.items()

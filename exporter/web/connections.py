@@ -18,9 +18,8 @@ from exporter.web.limits import (
 )
 from exporter.web.tls import ServerTls
 
-_MOST_UNSENT = (
-    1 << 16
-)  # bytes of an answer that wait to be encrypted; asyncio's own limit is 8 times that
+# Bytes of an answer that wait to be encrypted; asyncio's own limit is 8 times that.
+_MOST_UNSENT = 1 << 16
 _SLICE = 1 << 12  # bytes
 # Bytes of other requests that may come before one is answered; it is h11's limit of a header.
 _MOST_BEHIND = 1 << 14
@@ -99,11 +98,11 @@ class Connection(H11Protocol):
             transport.abort()
 
     def _begin_after_handshake(self, transport: asyncio.Transport, tls: ServerTls) -> None:
-        """Count the time anew; a certificate without an allowed name ends the connection at once."""
+        """Count the time anew; a certificate without an allowed name ends it at once."""
         self._enter(REQUEST_PATIENCE)
         transport.set_write_buffer_limits(_MOST_UNSENT)
         close = transport.close
-        # Closed twice, as uvicorn does at times, asyncio's TLS transport fails at whatever is asked of it next.
+        # uvicorn closes twice at times; asyncio's TLS transport then fails at what is asked next.
         transport.close = lambda: None if transport.is_closing() else close()  # type: ignore[method-assign]
         if not tls.admits(transport.get_extra_info("peercert")):
             self._unwanted = True

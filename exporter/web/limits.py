@@ -1,4 +1,4 @@
-"""How long clients of the web server may take for each thing that they do, and how many there may be."""
+"""How long clients of the web server may take for each thing, and how many there may be."""
 
 import resource
 
@@ -19,7 +19,7 @@ _RESERVED = 32  # descriptors for the API, the listeners, secrets and whatever e
 
 
 def most_connections() -> int:
-    """Return how many connections fit below the limit of file descriptors, leaving enough for all other work."""
+    """Return how many connections the limit of file descriptors allows beside all other work."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return _MOST

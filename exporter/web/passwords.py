@@ -1,4 +1,4 @@
-"""Checks passwords against bcrypt hashes: off the event loop, one at a time, and a right one only once."""
+"""Checks passwords against bcrypt hashes: off the event loop, and a right one only once."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ _MOST_WAITING = 500
 
 
 def matches(password: bytes, hashed: PasswordHash) -> bool:
-    """Whether a password is the one that a hash was made of; takes as long as the hash's cost says."""
+    """Whether a hash was made of this password; takes as long as the hash's cost says."""
     try:
         computed = bcrypt.hashpw(password[:_LONGEST], hashed.salt)
     except ValueError:  # the salt is none: nothing fits
@@ -28,7 +28,7 @@ def matches(password: bytes, hashed: PasswordHash) -> bool:
 
 
 class Passwords:
-    """Remembers which passwords were right, for no longer than the process lives, and never in the clear.
+    """Remembers which passwords were right, while the process lives, and never in the clear.
 
     What was wrong is not remembered, so that guesses cannot push out what was right.
     """
@@ -47,7 +47,7 @@ class Passwords:
         return hashed is not None and self._recall(self._mark(user, hashed, password))
 
     async def accept(self, users: Mapping[str, PasswordHash], user: bytes, password: bytes) -> bool:
-        """Whether this is the password of this user. For one who does not exist, the answer takes as long."""
+        """Whether this is the password of this user; takes as long for one who does not exist."""
         hashed = _hash_of(users, user)
         checked = hashed or self._stand_in(users, user)
         async with self._turn() as granted:
@@ -63,7 +63,7 @@ class Passwords:
         return True
 
     def _stand_in(self, users: Mapping[str, PasswordHash], user: bytes) -> PasswordHash:
-        """Return the hash of some user, always the same for a name, so that costs tell nothing either."""
+        """Return some user's hash, always the same for a name, so that costs tell nothing."""
         hashes = list(users.values())
         return hashes[int.from_bytes(self._digest(user)[:8], "big") % len(hashes)]
 
@@ -90,7 +90,7 @@ class Passwords:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[bool]:
-        """Wait for a turn; who came last has the next one, for under a flood of guesses the first wait in vain.
+        """Wait for a turn, which who came last has next: under a flood, the first wait in vain.
 
         Where too many wait, the one that came first goes without: False.
         """

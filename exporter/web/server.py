@@ -89,7 +89,7 @@ class Server(uvicorn.Server):
         yield
 
     def _welcome(self) -> Connection:
-        """Return what is to become a connection, with TLS or in plain text as it is at this moment."""
+        """Return what is to become a connection, with TLS or in plain text as it is now."""
         options = {"config": self.config, "server_state": self.server_state, "app_state": {}}
         return Connection(self.connections, self.access.tls, **options)
 

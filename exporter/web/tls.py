@@ -25,20 +25,26 @@ _OLD = ("TLS10", "TLS11")
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """What a handshake is made with, and which of the clients' certificates are good (None: all that are verified)."""
+    """What a handshake is made with, and which of the clients' certificates are good.
+
+    None: all that are verified.
+    """
 
     context: ssl.SSLContext
     allowed_sans: frozenset[str] | None = None
 
     def admits(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Whether a client may stay; its certificate is as Python shows it, which was verified during the handshake."""
+        """Whether a client may stay, by its certificate as Python shows it, verified before."""
         if self.allowed_sans is None:
             return True
         return not self.allowed_sans.isdisjoint(_names(certificate or {}))
 
 
 def server_tls(settings: TlsServer) -> ServerTls:
-    """Return TLS as the settings say, from the files as they are now. Raises ConfigError where they cannot be used."""
+    """Return TLS as the settings say, from the files as they are now.
+
+    Raises ConfigError where they cannot be used.
+    """
     _check_files(settings)
     try:
         context = _context(settings)
@@ -105,7 +111,7 @@ def _verify_clients(context: ssl.SSLContext, settings: TlsServer) -> None:
 
 
 def authorities(file: Path) -> list[bytes]:
-    """Return the certificates of a PEM file that can be read, in DER; as in Go, what is none is passed over."""
+    """Return the readable certificates of a PEM file, in DER; as in Go, the rest is passed over."""
     readable = []
     trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for block in _CERTIFICATE.findall(file.read_bytes()):

@@ -240,7 +240,9 @@ async def test_a_refused_sign_in_is_not_repeated_for_minutes(clock, error_code, 
 
 
 async def test_a_token_that_no_header_can_carry_is_a_sign_in_that_failed(account, clock):
-    """The message names the endpoint, and the next poll does not sign in again for another session."""
+    """The message names the endpoint, and the next poll does not sign in again for another
+    session.
+    """
     account.login.mock(side_effect=lambda request: signed_in("töken"))
     async with connected(account.router, clock, login=ME) as client:
         messages = [str(await failure(client, clock)) for _ in range(2)]
@@ -963,7 +965,9 @@ async def test_the_loser_of_a_race_looks_into_the_file_again(account, clock, tmp
 
 
 async def test_the_loser_of_a_race_waits_a_moment_for_the_winner(account, tmp_path):
-    """Two exporters that start together send the same token: the refusal comes before the other one's answer."""
+    """Two exporters that start together send the same token: the refusal comes before the other
+    one's answer.
+    """
     file = tmp_path / "token"
     file.write_text("refresh-1")
 

@@ -191,7 +191,9 @@ async def test_a_proxy_that_wants_a_password_is_named_over_plain_http_too(clock)
 
 
 async def test_a_proxy_that_cannot_be_reached_is_to_blame_itself(clock):
-    """What breaks before there is a tunnel is the proxy, and the message does not name the API's host for it."""
+    """What breaks before there is a tunnel is the proxy, and the message does not name the API's
+    host for it.
+    """
     refused = f"http://127.0.0.1:{await _closed_port()}"
     async with connected(
         None, clock, base_url="https://api.example.com", proxy_url=refused
@@ -218,7 +220,9 @@ async def test_what_breaks_behind_a_tunnel_is_not_the_proxy(clock, tls):
 
 
 async def test_a_proxy_with_tls_is_trusted_as_the_api_is(clock, tls):
-    """`tls_config` holds for the certificate of a proxy too, and where that is not trusted, the proxy is named."""
+    """`tls_config` holds for the certificate of a proxy too, and where that is not trusted, the
+    proxy is named.
+    """
     async with raw_server(GOOD, tls=tls.server()) as proxy:
         api = {"base_url": "http://127.0.0.1:1", "proxy_url": proxy.url}
         async with connected(None, clock, **api, tls_config=tls.trusting) as client:

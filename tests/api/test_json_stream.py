@@ -149,7 +149,9 @@ def test_braces_within_records_do_not_end_them():
 @pytest.mark.parametrize("before", [b"", b'{"a": 1}, '], ids=["first", "second"])
 @pytest.mark.parametrize("depth", [50, 499])
 def test_moderate_nesting_is_read(before, depth):
-    """Nesting that a JSON library would write is no fault, and neither are many values side by side."""
+    """Nesting that a JSON library would write is no fault, and neither are many values side by
+    side.
+    """
     deep = b'{"x":' + b"[" * depth + b"]" * depth + b"}"
     wide = b'{"x":[' + b"[[]]," * 5_000 + b"{}]}"
     assert read(b'{"data":[' + before + b", ".join([deep, wide, deep]) + b"]}")

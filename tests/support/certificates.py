@@ -1,4 +1,6 @@
-"""Certificates for tests of TLS: an authority, a server, clients, and files in which something is wrong."""
+"""Certificates for tests of TLS: an authority, a server, clients, and files in which something is
+wrong.
+"""
 
 import ssl
 from dataclasses import dataclass
@@ -29,7 +31,9 @@ class Certificates:
         (self.folder / f"{name}-key.pem").write_bytes(issued.private_key_pem.bytes())
 
     def client(self, name=None):
-        """Return how a client connects that trusts the authority, with a certificate of its own or without."""
+        """Return how a client connects that trusts the authority, with a certificate of its own or
+        without.
+        """
         context = ssl.create_default_context(cafile=self.folder / "ca.pem")
         if name:
             context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}-key.pem")

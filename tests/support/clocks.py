@@ -74,7 +74,9 @@ class HandClock(FakeClock):
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """An event loop that can be told that time has passed, so that the server's patience ends at once."""
+    """An event loop that can be told that time has passed, so that the server's patience ends at
+    once.
+    """
 
     skipped = 0.0
 

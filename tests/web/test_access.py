@@ -1,4 +1,6 @@
-"""The web configuration while it runs: what changes is taken up, and what is broken never opens the server."""
+"""The web configuration while it runs: what changes is taken up, and what is broken never opens
+the server.
+"""
 
 import os
 import ssl
@@ -29,7 +31,9 @@ def certificates(tmp_path):
 
 @pytest.fixture
 def started(certificates, logged):
-    """Return a function that starts with a configuration and hands out its path and what is read of it."""
+    """Return a function that starts with a configuration and hands out its path and what is read
+    of it.
+    """
 
     def start(text):
         path = certificates.folder / "web.yml"
@@ -125,7 +129,9 @@ def test_a_broken_or_emptied_file_never_opens_the_server(started, logged, before
 
 
 def test_a_new_certificate_is_taken_up(started, certificates, logged):
-    """A renewed certificate and key are read together; one alone does not fit, and the last good pair stays."""
+    """A renewed certificate and key are read together; one alone does not fit, and the last good
+    pair stays.
+    """
     _, access = started(TLS)
     before = access.tls
     (certificates.folder / "other.pem").replace(certificates.folder / "cert.pem")

@@ -1,4 +1,6 @@
-"""Passwords and headers over HTTP: every path, every kind of wrong, and what the file says at that moment."""
+"""Passwords and headers over HTTP: every path, every kind of wrong, and what the file says at that
+moment.
+"""
 
 import asyncio
 import base64
@@ -32,7 +34,9 @@ ALICE = basic("alice", "secret")
 
 @asynccontextmanager
 async def reading(path):
-    """Serve an exporter that has not begun to poll with a web configuration; hand out an HTTP client."""
+    """Serve an exporter that has not begun to poll with a web configuration; hand out an HTTP
+    client.
+    """
     clock = HandClock()
     config = configuration(NOWHERE)
     exporter = await Exporter.create(config, lambda: config, clock)
@@ -61,7 +65,9 @@ async def client(path):
 
 
 async def test_every_path_asks_for_a_password(client):
-    """Nothing is answered to a stranger: not the health, nor whether there is such a path or method."""
+    """Nothing is answered to a stranger: not the health, nor whether there is such a path or
+    method.
+    """
     paths = ("/metrics", "/", "/-/healthy", "/-/ready", "/none", "/metrics/", "//", "/%2e", "*")
     for method in ("GET", "HEAD", "POST", "OPTIONS", "PUT", "NONE"):
         for where in paths:
@@ -140,7 +146,9 @@ async def test_passwords_longer_than_bcrypt_reads(path):
 
 
 async def test_users_change_for_the_next_request(client, path):
-    """On the same connection, a user who is added may read at once, and one who is removed may not."""
+    """On the same connection, a user who is added may read at once, and one who is removed may
+    not.
+    """
     bob = basic("bob", "secret")
     assert (await client.get("/metrics", headers=bob)).status_code == 401
     path.write_text(USERS.replace("alice", "bob"))
@@ -167,7 +175,8 @@ async def test_a_broken_or_emptied_file_does_not_open_the_server(client, path, t
 
 
 async def test_guesses_do_not_hold_up_scrapes(path, caplog):
-    """While hundreds guess at an expensive hash, a scrape with a known password is answered within a second.
+    """While hundreds guess at an expensive hash, a scrape with a known password is answered within
+    a second.
 
     Nor do they hold up the end of the server.
     """
@@ -201,7 +210,9 @@ http_server_config:
 
 
 async def test_headers_are_added_to_every_answer(client, path):
-    """The configured headers stand once in each answer, also where it is 401 or has such a header of its own."""
+    """The configured headers stand once in each answer, also where it is 401 or has such a header
+    of its own.
+    """
     path.write_text(USERS + HEADERS)
     wanted = {
         b"content-security-policy": b"default-src 'self';  x: y",

@@ -50,7 +50,9 @@ def test_passwords_of_any_bytes(password):
     [SECRET + "x", SECRET[:-1], SECRET.replace("SKjR", "!!!!"), SECRET.replace("SKjR", "ëë")],
 )
 def test_hashes_that_nothing_fits(text):
-    """A hash that is too long, too short or not in bcrypt's alphabet fits no password, and is no error."""
+    """A hash that is too long, too short or not in bcrypt's alphabet fits no password, and is no
+    error.
+    """
     assert not matches(b"secret", parse_hash(text.encode()))
 
 
@@ -77,7 +79,9 @@ async def test_what_is_remembered_is_this_user_with_this_hash_and_this_password(
 
 
 async def test_a_stranger_with_a_users_password_is_a_stranger():
-    """The hash that an unknown name is measured by lets nobody in, also where its password was guessed."""
+    """The hash that an unknown name is measured by lets nobody in, also where its password was
+    guessed.
+    """
     passwords = Passwords()
     for name in (b"", b"bob", b"\xff", b"alice\0"):
         assert not await passwords.accept(CHEAP, name, b"secret")
@@ -93,7 +97,9 @@ async def test_wrong_guesses_push_out_nothing():
 
 
 async def test_what_is_remembered_is_bounded():
-    """More right passwords than can be remembered are right all the same; the oldest is forgotten."""
+    """More right passwords than can be remembered are right all the same; the oldest is
+    forgotten.
+    """
     passwords = Passwords()
     users = {f"user{n}": CHEAP["alice"] for n in range(1001)}
     for name in users:
@@ -131,7 +137,9 @@ async def test_who_waits_is_bounded():
 
 
 async def test_known_and_unknown_users_take_the_same_time():
-    """The medians over many requests differ by less than a tenth, also where hashes are of different cost."""
+    """The medians over many requests differ by less than a tenth, also where hashes are of
+    different cost.
+    """
     users = {"alice": hashed(b"secret", cost=8), "bob": hashed(b"secret", cost=8)}
     passwords = Passwords()
 

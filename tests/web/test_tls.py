@@ -173,7 +173,9 @@ async def test_a_new_certificate_for_the_next_handshake(certificates):
 
 
 async def test_client_certificates(certificates):
-    """Who has to show a certificate of the authority is refused without one, or with a stranger's."""
+    """Who has to show a certificate of the authority is refused without one, or with a
+    stranger's.
+    """
     certificates.issue("friend", "friend.example")
     certificates.issue("stranger", "friend.example", authority=trustme.CA())
     async with serving(certificates, VERIFIED) as port:
@@ -196,7 +198,9 @@ async def test_client_certificates_if_given(certificates):
 
 
 async def test_no_authority_is_trusted_where_the_file_has_none(certificates):
-    """An empty client_ca_file lets in nobody, and the machine's authorities do not step in for it."""
+    """An empty client_ca_file lets in nobody, and the machine's authorities do not step in for
+    it.
+    """
     certificates.issue("friend", "friend.example")
     async with serving(certificates, VERIFIED.replace("ca.pem", "nothing.pem")) as port:
         assert await refused(port, certificates.client("friend"))
@@ -232,7 +236,9 @@ async def test_allowed_names(certificates, name, allowed):
 
 
 async def test_allowed_names_where_no_certificate_is_given(certificates):
-    """Where names are asked for, who shows no certificate is refused; an empty list refuses everybody."""
+    """Where names are asked for, who shows no certificate is refused; an empty list refuses
+    everybody.
+    """
     certificates.issue("friend", "friend.example")
     async with serving(
         certificates, f"{IF_GIVEN}  client_allowed_sans: [friend.example]\n"
@@ -285,7 +291,9 @@ async def test_tls_on_a_plain_port_is_closed(certificates):
 
 
 async def test_clients_that_go_away_at_any_moment(certificates):
-    """A client that hangs up or resets in the middle of a handshake, a request or an answer leaves no trace."""
+    """A client that hangs up or resets in the middle of a handshake, a request or an answer leaves
+    no trace.
+    """
     async with serving(certificates) as port:
         for first in (b"", b"\x16\x03\x01\x02\x00\x01\x00"):
             for _ in range(5):
@@ -300,7 +308,9 @@ async def test_clients_that_go_away_at_any_moment(certificates):
 
 
 async def test_silent_clients_hold_up_nobody_and_are_closed(certificates):
-    """200 clients without a handshake and 200 silent after it: a scrape answers, and each has its ten seconds."""
+    """200 clients without a handshake and 200 silent after it: a scrape answers, and each has its
+    ten seconds.
+    """
     loop = asyncio.get_running_loop()
     client = certificates.client()
     async with serving(certificates) as port, AsyncExitStack() as stack:
@@ -349,7 +359,9 @@ async def test_an_idle_connection_may_rest_between_two_scrapes(certificates):
 
 
 async def test_clients_that_read_nothing_hold_up_nobody_and_are_closed(certificates):
-    """50 clients that never read 30 MB: a scrape answers, and they are cut off when their time is up."""
+    """50 clients that never read 30 MB: a scrape answers, and they are cut off when their time is
+    up.
+    """
     loop = asyncio.get_running_loop()
     client = certificates.client()
     async with serving(certificates) as port, AsyncExitStack() as stack:
@@ -370,7 +382,9 @@ async def test_clients_that_read_nothing_hold_up_nobody_and_are_closed(certifica
 
 
 async def test_a_slow_reader_has_its_whole_answer(certificates):
-    """A client that takes 30 MB with pauses gets every byte, also where the connection ends behind it."""
+    """A client that takes 30 MB with pauses gets every byte, also where the connection ends behind
+    it.
+    """
     first = b"GET /large HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     async with (
         serving(certificates) as port,
@@ -386,7 +400,9 @@ async def test_a_slow_reader_has_its_whole_answer(certificates):
 
 
 async def test_connections_with_tls_count(certificates):
-    """Where all places are taken by handshakes that do not end, the longest of them is closed for a newcomer."""
+    """Where all places are taken by handshakes that do not end, the longest of them is closed for
+    a newcomer.
+    """
     async with serving(certificates, most=10) as port, AsyncExitStack() as stack:
         silent = [(await stack.enter_async_context(connected(port)))[0] for _ in range(10)]
         for longest in silent[:3]:

@@ -1,4 +1,6 @@
-"""The web configuration file: what is accepted, what is refused, and that promtool says the same."""
+"""The web configuration file: what is accepted, what is refused, and that promtool says the
+same.
+"""
 
 import shutil
 import subprocess
@@ -49,7 +51,9 @@ def test_what_is_good_is_accepted(folder, name):
 
 @pytest.mark.parametrize("name", [case.name for case in CASES if ".bad." in case.name])
 def test_what_is_bad_is_refused(folder, name):
-    """A file that exporter-toolkit refuses is refused, with the place of each fault and no secret."""
+    """A file that exporter-toolkit refuses is refused, with the place of each fault and no
+    secret.
+    """
     for problem in problems(folder / name):
         assert problem.startswith(name)
         assert "secret" not in problem
@@ -58,7 +62,9 @@ def test_what_is_bad_is_refused(folder, name):
 
 @pytest.mark.parametrize("name", [case.name for case in CASES if ".unsupported." in case.name])
 def test_what_is_not_supported_is_refused_by_name(folder, name):
-    """A key of the format that is not supported is named, and it is said that it is not supported."""
+    """A key of the format that is not supported is named, and it is said that it is not
+    supported.
+    """
     (problem,) = problems(folder / name)
     assert "not supported by this exporter" in problem
     key = name.removesuffix(".unsupported.yml").removesuffix("-inline").replace("-", "_")
@@ -67,7 +73,9 @@ def test_what_is_not_supported_is_refused_by_name(folder, name):
 
 @pytest.mark.parametrize("name", [case.name for case in CASES])
 def test_promtool_says_the_same(folder, name):
-    """The verdict in a case's name is promtool's; what is not supported here is good for promtool."""
+    """The verdict in a case's name is promtool's; what is not supported here is good for
+    promtool.
+    """
     checked = subprocess.run(
         [tool("promtool"), "check", "web-config", folder / name], check=False, capture_output=True
     )
@@ -82,14 +90,18 @@ def test_there_are_enough_cases():
 def test_every_fault_is_told_at_once(folder):
     """All faults of a file come in one list, each with line and column."""
     assert problems(folder / "several-faults.bad.yml") == [
-        "several-faults.bad.yml:3:16: tls_server_config.min_version: expected one of TLS10, TLS11, TLS12, TLS13",
+        (
+            "several-faults.bad.yml:3:16: tls_server_config.min_version:"
+            " expected one of TLS10, TLS11, TLS12, TLS13"
+        ),
         "several-faults.bad.yml:2:3: tls_server_config.key_file: required key is missing",
         (
             "several-faults.bad.yml:8:3: basic_auth_users.alice: expected a bcrypt hash,"
             " such as $2y$10$ and 53 characters more"
         ),
         (
-            "several-faults.bad.yml:6:5: http_server_config.headers.Server: expected one of Content-Security-Policy,"
+            "several-faults.bad.yml:6:5: http_server_config.headers.Server:"
+            " expected one of Content-Security-Policy,"
             " Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection"
         ),
     ]
