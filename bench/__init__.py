@@ -1,1 +1,1 @@
-"""The benchmark behind the bars: ratios within one run on this machine, see `python -m bench --help`."""
+"""The benchmark behind the bars: ratios within one run here, see `python -m bench --help`."""

@@ -1,7 +1,8 @@
 """A Flashback API that sends recorded bytes, as a process of its own: `python -m bench.api`.
 
-It prints its port, takes `<block file> <repetitions>` on standard input as what to answer from then on, and prints when
-the first and last byte of each answer went out (by the monotonic clock, which all processes share).
+It prints its port, takes `<block file> <repetitions>` on standard input as what to answer from then
+on, and prints when the first and last byte of each answer went out (by the monotonic clock, which
+all processes share).
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The figures: each function measures some, several times, in pairs with what they are compared with."""
+"""The figures: each function measures some, several times, in pairs with what they compare with."""
 
 import json
 import subprocess
@@ -42,7 +42,10 @@ print(time.process_time() - began)
 """
 _THIRD_PARTY = """
 import exporter.cli, json, sys
-foreign = [name for name, module in sys.modules.items() if "site-packages" in (getattr(module, "__file__", "") or "")]
+foreign = [
+    name for name, module in sys.modules.items()
+    if "site-packages" in (getattr(module, "__file__", "") or "")
+]
 print(json.dumps(foreign))
 """
 _TIME_OF_IMPORT = """
@@ -55,7 +58,10 @@ print(time.perf_counter() - began)
 
 @dataclass(frozen=True)
 class Bench:
-    """Where and against what to measure. `growth_bar` limits how a figure grows with ten times the work."""
+    """Where and against what to measure.
+
+    `growth_bar` limits how a figure grows with ten times the work.
+    """
 
     folder: Path
     api: Api
@@ -74,7 +80,7 @@ class Bench:
 def scrapes(
     bench: Bench, series: Sequence[int], repeat: int, bars: Mapping[str, Bar], yardstick_bar: Bar
 ) -> list[Figure]:
-    """Measure scrapes at each number of series against nginx and the yardstick, and what a day of them costs.
+    """Measure scrapes at each number of series against nginx and the yardstick, and a day's cost.
 
     The bars, for `plain` and `gzip`, are those of the largest number.
     """
@@ -128,7 +134,8 @@ def scrapes(
                     )
                 )
                 if largest and len(series) > 1:
-                    title = f"CPU of a day's scrapes, {kind}, {name} ({repeat} times {_SCRAPES_A_DAY / repeat:g})"
+                    times = f"{repeat} times {_SCRAPES_A_DAY / repeat:g}"
+                    title = f"CPU of a day's scrapes, {kind}, {name} ({times})"
                     figures.append(Figure(title, [cpu / repeat * _SCRAPES_A_DAY]))
                 if kind in last:
                     figures.append(
@@ -141,7 +148,9 @@ def scrapes(
 def polls(
     bench: Bench, sizes: Sequence[tuple[int, int, int, Bar | None]], memory_bar: Bar
 ) -> list[Figure]:
-    """Measure polls of (groups, records, times): CPU against json.loads, pace and memory. The last has ten blocks.
+    """Measure polls of (groups, records, times): CPU against json.loads, pace and memory.
+
+    The last has ten blocks.
 
     Each size has an exporter of its own, but the last, which goes on where the one before it ended.
     """
@@ -207,8 +216,8 @@ def polls(
 def undisturbed(bench: Bench, groups: int, records: int, repeat: int, bar: Bar) -> list[Figure]:
     """Measure small scrapes while a large poll is read and rendered, against the same when idle.
 
-    The exporter shows a few groups until the large poll ends. Rendering begins with the last byte of the answer, give
-    or take what stands in the sockets' buffers.
+    The exporter shows a few groups until the large poll ends. Rendering begins with the last byte
+    of the answer, give or take what stands in the sockets' buffers.
     """
     small, large = bench.block(10, 20), bench.block(groups, records)
     percentiles: dict[str, list[float]] = {"idle": [], "read": [], "rendered": []}
@@ -266,8 +275,9 @@ def hold_ups(bench: Bench, series: Sequence[int], repeat: int, bar: Bar) -> list
             for _ in range(repeat)
         ]
         name = f"{done[0]['series']:,} series"
-        figures.append(Figure(f"longest hold-up of the event loop, {name} rendered", [each["gap"] for each in done],
-                              bar=bar))  # fmt: skip
+        gaps = [each["gap"] for each in done]
+        title = f"longest hold-up of the event loop, {name} rendered"
+        figures.append(Figure(title, gaps, bar=bar))
         whole = Figure(
             f"CPU of rendering and compressing, {name}", [each["seconds"] for each in done]
         )

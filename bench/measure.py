@@ -1,4 +1,4 @@
-"""Takes measurements: CPU time and memory of other processes, scrapes over one connection, medians and spreads."""
+"""Takes measurements: other processes' CPU time and memory, scrapes, medians and spreads."""
 
 import socket
 import statistics
@@ -14,7 +14,7 @@ _BUFFER = 1 << 20
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that all threads of a process have used, by the clock of clock_getcpuclockid(3)."""
+    """Return the CPU time of all threads of a process, by the clock of clock_getcpuclockid(3)."""
     return time.clock_gettime((~pid << 3) | 2)
 
 
@@ -35,7 +35,7 @@ def median(values: Sequence[float]) -> float:
 
 
 class Connection:
-    """One HTTP/1.1 connection that is kept, as Prometheus keeps its own; reopened where the server closes it."""
+    """One HTTP/1.1 connection that is kept, as Prometheus keeps its own; reopened once closed."""
 
     def __init__(self, address: str) -> None:
         """Prepare; the first request connects."""
@@ -60,7 +60,7 @@ class Connection:
         self._close()
 
     def seconds(self, path: str = "/metrics", *, gzip: bool = False) -> float:
-        """Return how long one GET takes, from its first byte to the last one read. The body is not kept."""
+        """Return how long one GET takes, from first byte to last; the body is not kept."""
         began = time.perf_counter()
         self._exchange("GET", path, gzip=gzip, keep=None)
         return time.perf_counter() - began
@@ -81,7 +81,8 @@ class Connection:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         encoding = "gzip" if gzip else "identity"
         length = "Content-Length: 0\r\n" if method == "POST" else ""
-        request = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: {encoding}\r\n{length}\r\n"
+        accept = f"Accept-Encoding: {encoding}\r\n"
+        request = f"{method} {path} HTTP/1.1\r\nHost: bench\r\n{accept}{length}\r\n"
         self._socket.sendall(request.encode())
         head, rest = self._head(self._socket)
         if keep is not None:

@@ -1,4 +1,4 @@
-"""How long publishing a poll holds up the event loop, as a process: `python -m bench.probe <groups>`."""
+"""How long publishing a poll holds up the event loop: `python -m bench.probe <groups>`."""
 
 import asyncio
 import json
@@ -17,7 +17,10 @@ from exporter.statistics.state import Outcome, QueryState
 
 @dataclass(frozen=True)
 class Held:
-    """The largest gap between two turns of the event loop while data was published, and the CPU that took, in s."""
+    """The largest gap between two turns of the event loop, and the CPU it all took, in s.
+
+    Both are of the time in which data was published.
+    """
 
     series: int
     gap: float
@@ -44,9 +47,10 @@ async def publish(publication: Publication, grouping: Grouping, clock: Clock, qu
 
 
 async def held(groups: int) -> Held:
-    """Publish one poll and a second one in its place, while a loop of `sleep(0)` takes the time of its turns.
+    """Publish one poll and a second one in its place, while a loop of `sleep(0)` times its turns.
 
-    A gap counts by the process's CPU time where that is shorter: another process on the same core is no hold-up here.
+    A gap counts by the process's CPU time where that is shorter: another process on the same core
+    is no hold-up here.
     """
     clock, query = SystemClock(), Query(max_groups=groups)
     publication = await Publication.empty(

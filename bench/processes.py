@@ -23,7 +23,11 @@ COMMAND = Path(sys.executable).with_name("flashback-exporter")
 _CHECKS = 0.05  # seconds between two looks at whether a poll has finished
 
 _CONFIGURATION = """\
-api: {{base_url: "http://{address}", authorization: {{credentials: {token}}}, timeout: 10m, max_response_size: 4GiB}}
+api:
+  base_url: "http://{address}"
+  authorization: {{credentials: {token}}}
+  timeout: 10m
+  max_response_size: 4GiB
 poll: {{interval: {interval}s}}
 queries: [{{name: default, max_groups: 100000}}]
 """
@@ -71,7 +75,10 @@ def process(command: Sequence[str | Path], **options: object) -> Iterator[subpro
 
 
 def line_with(pipe: IO[str] | None, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
-    """Return the match in the next line of a pipe that holds the pattern; TimeoutError where none comes in time."""
+    """Return the match in the next line of a pipe that holds the pattern.
+
+    Raises TimeoutError where none comes in time.
+    """
     assert pipe is not None  # noqa: S101 - for mypy
     end = time.monotonic() + seconds
     while select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
@@ -99,7 +106,7 @@ class Api:
         line_with(self._child.stdout, "set")
 
     def sent(self) -> tuple[float, float]:
-        """Wait for the end of an answer and return when its first and last byte went out (monotonic)."""
+        """Wait for the end of an answer; return when its first and last byte left (monotonic)."""
         match = line_with(self._child.stdout, r"sent (\S+) (\S+)", 10 * PATIENCE)
         return float(match[1]), float(match[2])
 
@@ -116,7 +123,10 @@ class Exporter:
         self.address = line_with(child.stderr, r"msg=serving addresses=\S*?([\d.]+:\d+)")[1]
 
     def wait_for_poll(self) -> tuple[float, float, float]:
-        """Wait for the end of a poll and return when its answer's first and last byte and its result were there."""
+        """Wait for the end of a poll.
+
+        Return when its answer's first and last byte and its result were there.
+        """
         first, last = self._api.sent()
         with Connection(self.address) as connection:
             while b"polling now" in (page := connection.get("/")):
@@ -206,7 +216,7 @@ def nginx_path() -> str | None:
 
 @contextmanager
 def static_server(folder: Path) -> Iterator[str]:
-    """Run nginx over a folder whose files named gzip… are sent as compressed, and hand out its address."""
+    """Run nginx over a folder where files named gzip… are sent as compressed; yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     configuration = folder / "nginx.conf"

@@ -1,4 +1,4 @@
-"""Makes recorded answers of the API: the simulator's records, as many groups and records as asked for."""
+"""Makes recorded answers of the API: the simulator's records, as many groups as asked for."""
 
 import json
 import time
@@ -21,7 +21,10 @@ _GROUP = tuple(DIMENSIONS[label] for label in Query().labels)
 
 
 def raw_records(groups: int, records: int, today: int | None = None) -> Iterator[RawRecord]:
-    """Yield so many records: every group in turn, yesterday and today by rounds, each of another user."""
+    """Yield so many records: every group in turn, each of another user.
+
+    Its rounds are of yesterday and of today in turn.
+    """
     now = utc_day(time.time()) if today is None else today
     rng = Random(f"{groups}")
     pool = list(islice(_pairs(), groups))
@@ -38,14 +41,17 @@ def raw_records(groups: int, records: int, today: int | None = None) -> Iterator
 
 
 def write_block(path: Path, groups: int, records: int) -> None:
-    """Write records as JSON with SEPARATOR between them; HEAD, such blocks with SEPARATOR between, TAIL: an answer."""
+    """Write records as JSON with SEPARATOR between them.
+
+    HEAD, such blocks with SEPARATOR between them, and TAIL make an answer.
+    """
     with path.open("wb") as file:
         for index, record in enumerate(raw_records(groups, records)):
             file.write((SEPARATOR if index else b"") + json.dumps(record).encode())
 
 
 def _pairs() -> Iterator[tuple[RawRecord, RawRecord]]:
-    """Yield, for one group after the other of one company after the other, a record of each of two days."""
+    """Yield, for each group of one company after the other, a record of each of two days."""
     for seed in count(1):
         company = Company(seed)
         first, second = (

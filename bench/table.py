@@ -1,4 +1,4 @@
-"""The table of figures: what was measured several times, beside what it is compared with, and its bar."""
+"""The table of figures: what was measured several times, what it is compared with, and its bar."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _COLUMNS = ("figure", "median", "spread", "beside", "median", "ratio", "spread",
 
 
 class By(Enum):
-    """What a bar limits: the figure itself, its ratio to the one beside it, or the difference of the two."""
+    """What a bar limits: the figure, its ratio to the one beside it, or the difference of both."""
 
     VALUE = "at most {}"
     RATIO = "at most {}x"
@@ -31,7 +31,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Figure:
-    """Measurements of one thing, in `unit`; `others` are those of the thing `beside` it, pair by pair."""
+    """Measurements of one thing, in `unit`.
+
+    `others` are those of the thing `beside` it, pair by pair.
+    """
 
     name: str
     values: Sequence[float]

@@ -1,4 +1,7 @@
-"""The exporter that one would otherwise write: 40 lines, prometheus-client's Gauge, everything at each scrape."""
+"""The exporter that one would otherwise write: 40 lines with prometheus-client's Gauge.
+
+It renders everything at each scrape.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`flashback-exporter check`: says whether a configuration is good, and with `--live` whether the account is."""
+"""`flashback-exporter check`: is a configuration good, and with `--live` the account."""
 
 import os
 import sys
@@ -8,15 +8,19 @@ from pathlib import Path
 from exporter.api.client import FlashbackClient
 from exporter.api.secrets import read_secret, saving_fault
 from exporter.clock import Clock, utc_day
-from exporter.config.sections import Api, Config, Filters
+from exporter.config.sections import Api, Config, Filters, Query
 from exporter.errors import ConfigError, PollError, Problem
 from exporter.output.exposition import render
 from exporter.output.samples import blocks
 from exporter.polling.poll import Poll
+from exporter.statistics.state import Outcome
 
 
 def check_files(config: Config, clock: Clock) -> None:
-    """Raise ConfigError for all files that cannot be used; beside a login, a refresh token need not be there yet."""
+    """Raise ConfigError for all files that cannot be used.
+
+    Beside a login, a refresh token need not be there yet.
+    """
     problems = list(_secret_faults(config.api))
     try:
         FlashbackClient(config.api, clock, _ignore)
@@ -55,29 +59,35 @@ async def check_live(config: Config, clock: Clock) -> bool:
     good = True
     try:
         for number, query in enumerate(config.queries):
-            outcome = await Poll(
-                query, config.poll.days, 3 * config.api.timeout, client, clock, attempts=1
-            ).run()
-            if outcome.snapshot is None:
-                good = False
-                print(
-                    f"FAILED: query {query.name}: {outcome.reason}: {outcome.message}",
-                    file=sys.stderr,
-                )
-                continue
+            outcome = await _polled(query, config, client, clock)
             snapshot = outcome.snapshot
-            series = (await render(blocks(query, snapshot, utc_day(clock.time())))).series
-            print(
-                f"SUCCESS: query {query.name}: {snapshot.records} records, {snapshot.found} groups"
-                f" ({snapshot.folded} folded into other), {series} series,"
-                f" {sum(outcome.rejected.values())} records left out, {outcome.duration:.2f} s"
-            )
+            if snapshot is None:
+                good = False
+                continue
             if query.filters != Filters() and not snapshot.records:
                 oddity = Problem(f"queries[{number}].filters", "no record matches them")
                 warn(config.places.located(oddity))
     finally:
         await client.aclose()
     return good
+
+
+async def _polled(query: Query, config: Config, client: FlashbackClient, clock: Clock) -> Outcome:
+    """Make one poll of a query, and print what came of it."""
+    seconds = 3 * config.api.timeout
+    outcome = await Poll(query, config.poll.days, seconds, client, clock, attempts=1).run()
+    snapshot = outcome.snapshot
+    if snapshot is None:
+        fault = f"{outcome.reason}: {outcome.message}"
+        print(f"FAILED: query {query.name}: {fault}", file=sys.stderr)
+        return outcome
+    series = (await render(blocks(query, snapshot, utc_day(clock.time())))).series
+    print(
+        f"SUCCESS: query {query.name}: {snapshot.records} records, {snapshot.found} groups"
+        f" ({snapshot.folded} folded into other), {series} series,"
+        f" {sum(outcome.rejected.values())} records left out, {outcome.duration:.2f} s"
+    )
+    return outcome
 
 
 def warn(oddity: Problem) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `flashback-exporter`, `flashback-exporter check` and `flashback-exporter demo`."""
+"""The command line: `flashback-exporter` and its commands `check` and `demo`."""
 
 import argparse
 import asyncio
@@ -20,12 +20,13 @@ from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
 from exporter.errors import ConfigError, ListenError, Problem
 from exporter.oddities import oddities
-from exporter.serve import run, warn_of_user_ids
+from exporter.serve import application, run, warn_of_user_ids
 from exporter.web.access import Access
-from exporter.web.app import create_app
 from exporter.web.server import bind, parse_address, serving
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
+
+_PORT = 9877
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +34,10 @@ Made = TypeVar("Made")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 fine, 1 run-time failure, 2 bad usage or configuration."""
+    """Run a command and return its exit code.
+
+    0 is fine, 1 a failure at run time, 2 bad usage or a bad configuration.
+    """
     defaults = argparse.Namespace(
         level="info",
         format="logfmt",
@@ -49,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "check":
             return _check(options)
-        asyncio.run(run_demo(options) if options.command == "demo" else _serve(options))
+        asyncio.run(_demo(options) if options.command == "demo" else _serve(options))
     except ConfigError as error:
         for problem in error.problems:
             print(f"flashback-exporter: {problem}", file=sys.stderr)
@@ -67,7 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="flashback-exporter",
         description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
-        epilog="The README describes configuration and metrics; `flashback-exporter demo` needs no account.",
+        epilog=(
+            "The README describes configuration and metrics;"
+            " `flashback-exporter demo` needs no account."
+        ),
         parents=[logs, config, access, web],
         allow_abbrev=False,
     )
@@ -87,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _flags() -> argparse.ArgumentParser:
-    """Return a parser for flags that may stand before and after a command: what is not given sets nothing."""
+    """Return a parser for flags before and after a command: what is not given sets nothing."""
     return argparse.ArgumentParser(
         add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
     )
@@ -124,7 +131,7 @@ def _web_flags() -> argparse.ArgumentParser:
         action="append",
         type=_address,
         metavar="HOST:PORT",
-        help="where to serve: host:port, [::1]:port or :port; repeatable (:9877)",
+        help=f"where to serve: host:port, [::1]:port or :port; repeatable (:{_PORT})",
     )
     text = "where the metrics are (/metrics)"
     flags.add_argument("--web.telemetry-path", dest="path", type=_path, metavar="PATH", help=text)
@@ -147,7 +154,7 @@ def _address(text: str) -> tuple[str, int]:
     try:
         return parse_address(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _file(text: str) -> Path:
@@ -210,10 +217,9 @@ async def _serve(options: argparse.Namespace) -> None:
         return config
 
     exporter = await Exporter.create(config, load, clock)
-    for address in options.listen or [("", 9877)]:
-        sockets += bind(address)
+    sockets += _sockets(options)
     _log_oddities(config, access, sockets)
-    app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle)
+    app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
     await run(exporter, serving(app, access=access), sockets, lambda _: None)
 
 
@@ -221,3 +227,14 @@ def _log_oddities(config: Config, access: Access, sockets: Sequence[socket.socke
     for oddity in oddities(config):
         _log.warning("odd configuration", oddity=str(config.places.located(oddity)))
     warn_of_user_ids(config, access, sockets)
+
+
+async def _demo(options: argparse.Namespace) -> None:
+    access = Access(options.access)
+    sockets = _sockets(options)
+    await run_demo(sockets, access, telemetry_path=options.path, lifecycle=options.lifecycle)
+
+
+def _sockets(options: argparse.Namespace) -> list[socket.socket]:
+    addresses = options.listen or [("", _PORT)]
+    return [listener for address in addresses for listener in bind(address)]

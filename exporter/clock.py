@@ -1,4 +1,9 @@
-"""The one module that knows the time. Everything else is handed a `Clock`."""
+"""The one module that knows the time. Everything else is handed a `Clock`.
+
+Only timers differ: APScheduler, which takes no clock, says when a poll is due (`polling.schedule`),
+and asyncio ends what takes longer than a number of seconds that the `Clock` gave. Log lines bear
+the time at which the standard library made them.
+"""
 
 import asyncio
 import time
@@ -9,9 +14,8 @@ SECONDS_A_DAY = 86_400
 MILLISECONDS_FROM = 1e11
 """A Unix timestamp above this is one in milliseconds."""
 
-_CLOCK = getattr(
-    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC
-)  # unlike CLOCK_MONOTONIC, it counts time asleep
+# Unlike CLOCK_MONOTONIC, it counts the time that the machine is suspended.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -21,7 +25,7 @@ class Clock(Protocol):
         """Return the wall clock in Unix seconds; it may be set back or forth."""
 
     def monotonic(self) -> float:
-        """Return seconds since a fixed moment; never set, and it goes on while the machine is suspended."""
+        """Return seconds since a fixed moment: never set, and counting while suspended."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for so many seconds."""
@@ -55,9 +59,10 @@ def midnight(day: int) -> int:
 
 def iso_instant(timestamp: float, milliseconds: int = 0) -> str:
     """Return a Unix timestamp as the API writes instants: `2024-01-01T00:00:00.000Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp)) + f".{milliseconds:03d}Z"
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(timestamp))
+    return f"{seconds}.{milliseconds:03d}Z"
 
 
 def now_utc() -> datetime:
-    """Return the machine's wall clock in the form that APScheduler, which reads it too, understands."""
+    """Return the machine's wall clock as APScheduler reads and understands it."""
     return datetime.now(UTC)

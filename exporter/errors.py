@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a poll failed: the values of the label `reason` of `flashback_exporter_poll_failures_total`."""
+    """Why a poll failed: `reason` of `flashback_exporter_poll_failures_total`."""
 
     AUTH = "auth"
     BAD_REQUEST = "bad_request"
@@ -34,7 +34,7 @@ class ExporterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault in the configuration: where it is and what was expected there. Never carries a value."""
+    """One fault in the configuration: where it is and what was expected there, never a value."""
 
     where: str
     message: str
@@ -56,7 +56,10 @@ class ListenError(ExporterError):
 
 
 class PollError(ExporterError):
-    """A request or its answer failed. `retryable` says whether another attempt may help within the same poll."""
+    """A request or its answer failed.
+
+    `retryable` says whether another attempt within the same poll may help.
+    """
 
     def __init__(self, reason: Reason, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -72,7 +75,7 @@ class RefusedError(PollError):
 
 
 class TruncatedError(PollError):
-    """An answer ended before it was complete; where nothing says how long it is, the connection broke."""
+    """An answer ended too early; where nothing says how long it is, the connection broke."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.INVALID_RESPONSE, message)

@@ -1,12 +1,17 @@
-"""Writes lines to standard output or error in a thread of its own: a reader that does not read holds up nothing."""
+"""Writes lines to standard output or error in a thread of its own.
+
+So a reader that does not read holds up nothing.
+"""
 
 import os
 import queue
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-_WAITING = 1000  # lines that may wait to be written
+# Lines that may wait to be written.
+_MAX_WAITING = 1000
 
 
 class Lines:
@@ -18,7 +23,7 @@ class Lines:
     def __init__(self, stream: TextIO | None) -> None:
         """Write to `stream`, which stays the caller's."""
         self._descriptor = stream.fileno() if stream is not None else None
-        self._waiting: queue.Queue[bytes | threading.Event] = queue.Queue(_WAITING)
+        self._waiting: queue.Queue[bytes | threading.Event] = queue.Queue(_MAX_WAITING)
         self._writer: threading.Thread | None = None
 
     def write(self, line: str) -> bool:
@@ -26,11 +31,7 @@ class Lines:
         if self._descriptor is None:
             return True
         if self._writer is None:
-            writer = threading.Thread(
-                target=self._write, args=[self._descriptor], name="lines", daemon=True
-            )
-            writer.start()
-            self._writer = writer
+            self._writer = _started(self._write_all, self._descriptor)
         try:
             self._waiting.put_nowait(f"{line}\n".encode(errors="backslashreplace"))
         except queue.Full:
@@ -46,12 +47,19 @@ class Lines:
             self._waiting.put(written, timeout=seconds)
             written.wait(seconds)
 
-    def _write(self, descriptor: int) -> None:
+    def _write_all(self, descriptor: int) -> None:
         while True:
             line = self._waiting.get()
             if isinstance(line, threading.Event):
                 line.set()
                 continue
-            with suppress(OSError):  # nobody is left to read it
+            # An error means that nobody is left to read it.
+            with suppress(OSError):
                 while line:
                     line = line[os.write(descriptor, line) :]
+
+
+def _started(work: Callable[[int], None], descriptor: int) -> threading.Thread:
+    thread = threading.Thread(target=work, args=[descriptor], name="lines", daemon=True)
+    thread.start()
+    return thread

@@ -1,10 +1,11 @@
-"""Structured logs on standard error, in logfmt or JSON, for the exporter and the libraries alike."""
+"""Structured logs on standard error, in logfmt or JSON, for exporter and libraries alike."""
 
 import logging
 import sys
 from collections import Counter
 
 import structlog
+from structlog.typing import EventDict
 
 from exporter.lines import Lines
 
@@ -12,25 +13,29 @@ LEVELS = ("debug", "info", "warn", "error")
 FORMATS = ("logfmt", "json")
 
 _QUIET = {
-    # their debug lines may show headers
+    # Their debug lines may show headers.
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "apscheduler": logging.WARNING,
     "asyncio": logging.WARNING,
     "tzlocal": logging.WARNING,
-    # its warnings are what strangers send
+    # Its warnings are about what strangers send.
     "uvicorn": logging.ERROR,
 }
-_OWN = "exporter"  # what the names of the exporter's own loggers begin with
-_REPEATED = 60.0  # seconds in which a library says the same but once
-_MESSAGES = 100  # different ones that are remembered for that
-_LAST_LINES = 1.0  # seconds for the last lines to be written at the end
+# What the names of the exporter's own loggers begin with.
+_OWN = "exporter"
+# Seconds in which a library says the same only once, and how many messages are remembered for it.
+_REPEATED = 60.0
+_MAX_REMEMBERED = 100
+# Seconds for the last lines to be written at the end.
+_LAST_LINES = 1.0
 
 
 def configure(level: str, form: str, *, background: bool = False) -> None:
     """Set up logging once: `level` and `form` are those of LEVELS and FORMATS.
 
-    In the background, lines are written by a thread, so that no reader of standard error can hold up the exporter.
+    In the background, lines are written by a thread, so that no reader of standard error can hold
+    up the exporter.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -39,19 +44,13 @@ def configure(level: str, form: str, *, background: bool = False) -> None:
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("msg"),
     ]
-    order = ["ts", "level", "logger", "msg"]
-    logfmt = structlog.processors.LogfmtRenderer(
-        key_order=order, drop_missing=True, bool_as_flag=False
-    )
-    renderers: list[structlog.typing.Processor] = (
-        [structlog.processors.JSONRenderer()] if form == "json" else [_lists_as_text, logfmt]
-    )
+    formatter = structlog.stdlib.ProcessorFormatter
     handler = _Background(Lines(sys.stderr)) if background else logging.StreamHandler(sys.stderr)
     handler.addFilter(_Once())
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        formatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+            processors=[formatter.remove_processors_meta, *_renderers(form)],
         )
     )
     root = logging.getLogger()
@@ -63,21 +62,27 @@ def configure(level: str, form: str, *, background: bool = False) -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            formatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
 
 
-def _lists_as_text(
-    _: object, __: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _renderers(form: str) -> list[structlog.typing.Processor]:
+    if form == "json":
+        return [structlog.processors.JSONRenderer()]
+    order = ["ts", "level", "logger", "msg"]
+    logfmt = structlog.processors.LogfmtRenderer(
+        key_order=order, drop_missing=True, bool_as_flag=False
+    )
+    return [_lists_as_text, logfmt]
+
+
+def _lists_as_text(_: object, __: str, event: EventDict) -> EventDict:
     """Join lists with commas, for logfmt has none."""
-    return {
-        key: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-        for key, value in event.items()
-    }
+    lists = {key: value for key, value in event.items() if isinstance(value, list | tuple)}
+    return {**event, **{key: ", ".join(map(str, value)) for key, value in lists.items()}}
 
 
 def flush() -> None:
@@ -97,9 +102,9 @@ class _Background(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, and before it how many could not be written."""
         try:
-            if self._lost and self._lines.write(self.format(_record_of_loss(self._lost))):
+            if self._lost and self._written(_record_of_loss(self._lost)):
                 self._lost = 0
-            if not self._lines.write(self.format(record)):
+            if not self._written(record):
                 self._lost += 1
         except Exception:  # noqa: BLE001 - as in every handler: a fault of logging ends nothing else
             self.handleError(record)
@@ -108,6 +113,9 @@ class _Background(logging.Handler):
         """Wait a moment for what is left."""
         self._lines.flush(_LAST_LINES)
 
+    def _written(self, record: logging.LogRecord) -> bool:
+        return self._lines.write(self.format(record))
+
 
 def _record_of_loss(lost: int) -> logging.LogRecord:
     text = f"{lost} log lines were lost: nobody read standard error"
@@ -115,7 +123,10 @@ def _record_of_loss(lost: int) -> logging.LogRecord:
 
 
 class _Once(logging.Filter):
-    """Lets a library say the same once a minute; the next time, how often it said so meanwhile is added."""
+    """Lets a library say the same once a minute.
+
+    The next time, it is added how often the library said so meanwhile.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +141,7 @@ class _Once(logging.Filter):
         if 0 <= record.created - self._said.get(said, float("-inf")) < _REPEATED:
             self._left_out[said] += 1
             return False
-        if len(self._said) >= _MESSAGES:
+        if len(self._said) >= _MAX_REMEMBERED:
             self._said.clear()
             self._left_out.clear()
         self._said[said] = record.created

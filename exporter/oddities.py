@@ -1,4 +1,4 @@
-"""What is legal in a configuration but hardly meant: warnings, from `check` and in the log of the daemon."""
+"""What is legal in a configuration but hardly meant: warnings of `check` and the daemon's log."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _unknown_llm_types(config: Config) -> Iterator[Problem]:
 
 
 def _variables(value: object, key: str) -> Iterator[Problem]:
-    """Yield each text that holds `${NAME}`, for users of other programs expect a variable's value there."""
+    """Yield each text that holds `${NAME}`, which other programs replace by a variable's value."""
     if isinstance(value, BaseModel):
         for name, inner in value:
             yield from _variables(inner, f"{key}.{name}".lstrip("."))
@@ -55,7 +55,10 @@ def _variables(value: object, key: str) -> Iterator[Problem]:
 
 
 def _tokens_not_saved(config: Config) -> Iterator[Problem]:
-    """Yield a refresh token that would be lost at the first renewal; without a login, `check` fails on it."""
+    """Yield a refresh token that would be lost at the first renewal.
+
+    Without a login, `check` fails on it.
+    """
     path = config.api.refresh_token_file
     if path and (fault := saving_fault(path)):
         yield Problem("api.refresh_token_file", f"new tokens cannot be saved in {path}: {fault}")

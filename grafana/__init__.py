@@ -2,5 +2,5 @@
 
 import warnings
 
-# The classic format is the one that every Grafana loads from files; the SDK would rather have the next one.
+# Every Grafana loads the classic format from files; the SDK would rather have the next one.
 warnings.filterwarnings("ignore", "Prefer using dashboardv2", DeprecationWarning)

@@ -19,8 +19,10 @@ P = TypeVar("P", stat.Panel, table.Panel, timeseries.Panel)
 DATASOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "flashback"
 MIN_STEP, COUNTER_STEP = "5m", "15m"
-"""Nothing changes more often than the API is polled, every 5 minutes by default. Four steps make `$__rate_interval`,
-so a counter's rate is that of the last hour."""
+"""Nothing changes more often than the API is polled, every 5 minutes by default.
+
+Four steps make `$__rate_interval`, so a counter's rate is that of the last hour.
+"""
 
 BLUE, PURPLE, TEAL, GREEN, GREY, SAND = (
     "#5794F2",
@@ -100,7 +102,7 @@ PLURALS = {label: f"{heading}s" for label, heading in HEADINGS.items()} | {
 }
 
 AGE = ((None, "green"), (900, "orange"), (3600, "red"))
-"""Three polls at the default interval, and the age beyond which the exporter no longer serves data."""
+"""Three polls at the default interval, and the age from which data is no longer served."""
 
 NEVER = ((None, "text"),)
 """Thresholds for numbers that are neither good nor bad."""
@@ -147,7 +149,10 @@ def number(
     legend: str = "",
     no_value: str = "No data",
 ) -> stat.Panel:
-    """Return one big number, or with a `legend` the name; coloured by thresholds only where some are given."""
+    """Return one big number, or with a `legend` the name.
+
+    It is coloured by thresholds only where some are given.
+    """
     panel = (
         stat.Panel()
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -203,13 +208,16 @@ def days(
     colors: Mapping[str, str],
     size: tuple[int, int] = (8, 8),
 ) -> timeseries.Panel:
-    """Return one bar for each UTC day, standing on its own day: a bar begins at the day's midnight."""
+    """Return one bar for each UTC day, standing on its own day: it begins at the day's midnight."""
     panel = _graph(queries, "1d", colors, stacked=True)
     panel.draw_style(kinds.GraphDrawStyle.BARS).bar_alignment(
         kinds.BarAlignment.AFTER
     ).bar_width_factor(0.8)
     panel.fill_opacity(80).line_width(0).time_from("30d")
-    text = f"{text} One bar for each UTC day, the last one so far: the last 30 days, or an absolute time range."
+    text = (
+        f"{text} One bar for each UTC day, the last one so far: "
+        "the last 30 days, or an absolute time range."
+    )
     return _panel(panel, title, text, unit="short", no_value=NOTHING, size=size)
 
 
@@ -233,7 +241,10 @@ def listing(
     no_value: str = "No data",
     size: tuple[int, int] = (12, 8),
 ) -> table.Panel:
-    """Return a table: a row for each combination of `keys` (label to heading), sorted by a column, largest first."""
+    """Return a table: a row for each combination of `keys` (label to heading), sorted by a column.
+
+    The largest value comes first.
+    """
     panel = (
         table.Panel().cell_height(kinds.TableCellHeight.SM).show_header(True).field_min_max(True)
     )
@@ -295,13 +306,14 @@ def mapping(values: Mapping[str, tuple[str, str]]) -> model.ValueMap:
 
 
 def _usage_link(label: str) -> dict[str, object]:
-    """Return a link to the Usage dashboard, narrowed to the value of a cell; time and all other variables stay."""
+    """Return a link to Usage, narrowed to a cell's value; time and all other variables stay."""
     others = "&".join(
         f"${{{name}:queryparam}}"
         for name in ("datasource", "job", "instance", "query", *promql.LABELS)
         if name != label
     )
-    url = f"/d/flashback-usage?${{__url_time_range}}&{others}&var-{label}=${{__value.text:percentencode}}"
+    chosen = f"var-{label}=${{__value.text:percentencode}}"
+    url = f"/d/flashback-usage?${{__url_time_range}}&{others}&{chosen}"
     return {"title": "Show in Usage", "url": url}
 
 

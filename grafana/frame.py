@@ -1,4 +1,4 @@
-"""What stands around the panels of every dashboard: variables, links, annotations, rows, and the JSON it becomes."""
+"""What stands around the panels: variables, links, annotations, rows, and a dashboard's JSON."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,10 @@ class Page:
 
 
 def one_query() -> list[dashboard.QueryVariable]:
-    """Return the variables of a dashboard about AI statistics: one query, since queries overlap, and its labels."""
+    """Return the variables of a dashboard about AI statistics: one query, and its labels.
+
+    It is one query, since queries overlap.
+    """
     query = _variable("query", "Query", promql.own("flashback_up", promql.TARGET)).current(DEFAULT)
     query.description(
         "One query of the exporter's configuration. Queries overlap, so they are never added up."

@@ -33,7 +33,10 @@ COLORS = {"Violations": BLUE, "Alerts": PURPLE, "Blocks": TEAL}
 HIGH = 'severity="high"'
 SOME = ((None, "text"), (1, RED))
 RULES = "Needs the recording rules."
-NEW = "in the last 15 minutes, as of the last good polls; exact across 00:00 UTC, restarts and outages"
+NEW = (
+    "in the last 15 minutes, as of the last good polls; "
+    "exact across 00:00 UTC, restarts and outages"
+)
 
 
 def page() -> Page:
@@ -41,9 +44,9 @@ def page() -> Page:
     return Page(
         uid="flashback-governance",
         title="Flashback / Governance",
-        text="What policies found, raised and blocked. Violations, alerts and blocks are three different things, never "
-        "added up. Today is the UTC day at the end of the time range. Numbers are those of one query; exporters that "
-        "poll the same account count once.",
+        text="What policies found, raised and blocked. Violations, alerts and blocks are three "
+        "different things, never added up. Today is the UTC day at the end of the time range. "
+        "Numbers are those of one query; exporters that poll the same account count once.",
         rows=(
             Row("What happened today?", _today()),
             Row("What is new?", _new()),
@@ -70,7 +73,8 @@ def _today() -> tuple[Panel, ...]:
         number(
             "Per 1,000 calls",
             per(today("policy_violations"), today("api_calls"), factor=1000),
-            f"Policy violations in a thousand calls. Today's so far, as of the last good poll. {UTC_DAY}",
+            "Policy violations in a thousand calls. Today's so far, as of the last good poll. "
+            f"{UTC_DAY}",
             decimals=2,
         ),
         *(
@@ -91,8 +95,8 @@ def _new() -> tuple[Panel, ...]:
         lines(
             "New in 15 minutes",
             [Query(_new_of_query(metric, "[$__interval]"), kind) for kind, metric in KINDS.items()],
-            f"Violations, alerts and blocks {NEW}. In a long time range, the most in each step. Of the whole query: "
-            f"filters do not apply. {RULES}",
+            f"Violations, alerts and blocks {NEW}. In a long time range, the most in each step. "
+            f"Of the whole query: filters do not apply. {RULES}",
             colors=COLORS,
             size=(10, 9),
         ),
@@ -100,8 +104,8 @@ def _new() -> tuple[Panel, ...]:
             "New violations by key and model",
             {label: HEADINGS[label] for label in NAMED},
             (Column("New", new, bar=BLUE, width=120),),
-            f"Violations {NEW}. Where groups cannot be told apart, one row named `(none)` stands for them. "
-            f"Of the filters, repository, key, provider and model apply. {RULES}",
+            f"Violations {NEW}. Where groups cannot be told apart, one row named `(none)` stands "
+            f"for them. Of the filters, repository, key, provider and model apply. {RULES}",
             sort="New",
             links=True,
             no_value="Nothing new in 15 minutes",
@@ -119,8 +123,8 @@ def _firing() -> tuple[Panel, ...]:
             "Firing policy alerts",
             shown,
             (Column("For", promql.firing_for("policy", *shown), unit="s", width=140),),
-            "Policy alerts of this query that fire at the end of the time range, and since when their condition holds. "
-            "Needs the alerting rules.",
+            "Policy alerts of this query that fire at the end of the time range, and since when "
+            "their condition holds. Needs the alerting rules.",
             sort="For",
             links=True,
             no_value="No policy alert is firing",
@@ -166,8 +170,8 @@ def _offenders(label: str) -> Panel:
             Column("Blocks", of_offenders(today("blocks", label)), width=70),
             Column("Per 1,000 calls", of_offenders(ratio), decimals=1, width=120),
         ),
-        "Policy violations, those of high severity, alerts, blocked requests, and violations in a thousand calls. "
-        f"{TODAY} A name leads to Usage.",
+        "Policy violations, those of high severity, alerts, blocked requests, and violations in "
+        f"a thousand calls. {TODAY} A name leads to Usage.",
         sort="Violations",
         links=True,
         no_value="No violations today",

@@ -1,4 +1,4 @@
-"""Exporter health: does it run, is its data fresh, what does the API answer, and what does it cost."""
+"""Exporter health: does it run, is its data fresh, what does the API answer, what does it cost."""
 
 from collections.abc import Mapping
 
@@ -39,7 +39,8 @@ def page() -> Page:
     return Page(
         uid="flashback-exporter",
         title="Flashback / Exporter health",
-        text="Whether the exporter runs and its data is fresh, what the API answers, and what the exporter takes.",
+        text="Whether the exporter runs and its data is fresh, what the API answers, and what "
+        "the exporter takes.",
         rows=(
             Row("Is it working?", _working()),
             Row("How fresh is the data?", _fresh()),
@@ -59,7 +60,8 @@ def _working() -> tuple[Panel, ...]:
     return (
         number(
             "Exporter",
-            f"min(up{{{TARGET}}} and on (job, instance) last_over_time({own('build_info', TARGET)}[1d]))",
+            f"min(up{{{TARGET}}} and on (job, instance)"
+            f" last_over_time({own('build_info', TARGET)}[1d]))",
             "Whether Prometheus reaches every exporter that it has reached in the day before.",
             mappings=[UP],
             thresholds=NEVER,
@@ -76,8 +78,9 @@ def _working() -> tuple[Panel, ...]:
         number(
             "Age of data",
             f"max({recorded('query:flashback_data:age_seconds', matchers=ANY_QUERY)})",
-            "Time since the last good poll, of the query where it is longest. Orange after 15 minutes, three polls at "
-            "the default interval; red after an hour, when the exporter stops serving it. Needs the recording rules.",
+            "Time since the last good poll, of the query where it is longest. Orange after 15 "
+            "minutes, three polls at the default interval; red after an hour, when the exporter "
+            "stops serving it. Needs the recording rules.",
             unit="s",
             decimals=0,
             thresholds=AGE,
@@ -86,7 +89,8 @@ def _working() -> tuple[Panel, ...]:
         number(
             "Firing alerts",
             f"count({promql.firing('exporter')}) or vector(0)",
-            "Alerts about the exporter that fire at the end of the time range. Needs the alerting rules.",
+            "Alerts about the exporter that fire at the end of the time range. Needs the "
+            "alerting rules.",
             thresholds=((None, "green"), (1, "red")),
         ),
         number(
@@ -140,17 +144,18 @@ def _fresh() -> tuple[Panel, ...]:
                 Column("Folded", _each(own("folded_groups")), width=90),
                 Column("Series", _each(own("series")), width=100),
             ),
-            "Each query: whether its last poll succeeded, the time since the last good poll and since the last poll of "
-            "all, the time between polls and what the last one took, valid records, groups, those folded into `other`, "
-            "and series.",
+            "Each query: whether its last poll succeeded, the time since the last good poll and "
+            "since the last poll of all, the time between polls and what the last one took, "
+            "valid records, groups, those folded into `other`, and series.",
             sort="Series",
             size=(24, 5),
         ),
         lines(
             "Age of data by query",
             [Query(f"{_by_query(f'max_over_time({age}[$__interval])')} / 60", "{{query}}")],
-            "Minutes since the last good poll, by query. The lines mark 15 minutes, three polls at the default "
-            f"interval, and an hour, when the exporter stops serving what it has. {MOST} Needs the recording rules.",
+            "Minutes since the last good poll, by query. The lines mark 15 minutes, three polls "
+            "at the default interval, and an hour, when the exporter stops serving what it has. "
+            f"{MOST} Needs the recording rules.",
             unit="m",
             thresholds=((None, "transparent"), (15, ORANGE), (60, RED)),
         ),
@@ -205,7 +210,10 @@ def _polls() -> tuple[Panel, ...]:
         (
             "Incomplete records per hour",
             [Query(hourly(own("incomplete_records_total"), "field"), "{{field}}")],
-            "Valid records that lacked a field, by the API's name of it; each poll counts them again.",
+            (
+                "Valid records that lacked a field, by the API's name of it; each poll counts them "
+                "again."
+            ),
             {},
             8,
         ),
@@ -233,7 +241,8 @@ def _polls() -> tuple[Panel, ...]:
         lines(
             "Mean duration of API requests",
             [Query(_mean_duration(), "{{endpoint}}")],
-            f"Mean time from sending a request to the end of reading its answer, by endpoint. {LAST_HOUR}",
+            "Mean time from sending a request to the end of reading its answer, by endpoint. "
+            f"{LAST_HOUR}",
             unit="s",
             min_step=COUNTER_STEP,
             no_value=SOON,
@@ -244,7 +253,8 @@ def _polls() -> tuple[Panel, ...]:
 
 def _mean_duration() -> str:
     total, count = (
-        f"sum by (endpoint) (rate({own('api_request_duration_seconds', TARGET, part=part)}[$__rate_interval]))"
+        f"sum by (endpoint) (rate("
+        f"{own('api_request_duration_seconds', TARGET, part=part)}[$__rate_interval]))"
         for part in ("_sum", "_count")
     )
     return per(total, count)
@@ -265,12 +275,18 @@ def _data() -> tuple[Panel, ...]:
                     Query(_by_query(own("groups")), "{{query}}"),
                     Query(_by_query(own("folded_groups")), "{{query}}, folded"),
                 ],
-                "Combinations of label values in the last good poll, and those of them that are added up in `other`.",
+                (
+                    "Combinations of label values in the last good poll, and those of them that "
+                    "are added up in `other`."
+                ),
             ),
             (
                 "Series",
                 [Query(_by_query(own("series")), "{{query}}")],
-                "Series of AI statistics that are served, by query: none where the data is too old.",
+                (
+                    "Series of AI statistics that are served, by query: none where the data is too "
+                    "old."
+                ),
             ),
         )
     )

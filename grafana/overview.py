@@ -29,9 +29,9 @@ def page() -> Page:
     return Page(
         uid="flashback-overview",
         title="Flashback / Overview",
-        text="LLM traffic through the Flashback AI gateway: today, day by day, and who is behind it. Today is the UTC "
-        "day at the end of the time range. Numbers are those of one query; exporters that poll the same account count "
-        "once.",
+        text="LLM traffic through the Flashback AI gateway: today, day by day, and who is behind "
+        "it. Today is the UTC day at the end of the time range. Numbers are those of one query; "
+        "exporters that poll the same account count once.",
         rows=(
             Row("How much today?", _today()),
             Row("Is it growing?", _growth()),
@@ -61,14 +61,16 @@ def _today() -> tuple[Panel, ...]:
         number(
             "Mean latency",
             latency(),
-            f"Seconds a call took on average, weighted by calls. Today's so far, as of the last good poll. {UTC_DAY}",
+            "Seconds a call took on average, weighted by calls. Today's so far, as of the last "
+            f"good poll. {UTC_DAY}",
             unit="s",
         ),
         number(
             "Age of data",
             f"max({recorded('query:flashback_data:age_seconds')})",
-            "Time since the last good poll. Orange after 15 minutes, three polls at the default interval; red after an "
-            "hour, when the exporter stops serving what it has. Needs the recording rules.",
+            "Time since the last good poll. Orange after 15 minutes, three polls at the default "
+            "interval; red after an hour, when the exporter stops serving what it has. Needs the "
+            "recording rules.",
             unit="s",
             decimals=0,
             thresholds=AGE,
@@ -114,8 +116,9 @@ def _when() -> tuple[Panel, ...]:
         lines(
             "Calls in an hour",
             [Query(named(last_hour("api_calls", "llm_type"), "llm_type"), "{{llm_type}}")],
-            "Calls in the hour before each moment, by provider, as of the last good polls: a difference of totals, "
-            "exact across 00:00 UTC. A provider that is new shows after an hour.",
+            "Calls in the hour before each moment, by provider, as of the last good polls: a "
+            "difference of totals, exact across 00:00 UTC. A provider that is new shows after an "
+            "hour.",
             colors=PROVIDERS,
             stacked=True,
             no_value=AFTER_AN_HOUR,
@@ -123,8 +126,9 @@ def _when() -> tuple[Panel, ...]:
         lines(
             "Mean latency in an hour",
             [Query(named(f"max by (llm_type, llm_model) ({hour})", "llm_model"), "{{llm_model}}")],
-            "Seconds a call took on average, weighted by calls, over the hour before each moment, by model; exact "
-            "across 00:00 UTC. Of the filters, provider and model apply. Needs the recording rules.",
+            "Seconds a call took on average, weighted by calls, over the hour before each "
+            "moment, by model; exact across 00:00 UTC. Of the filters, provider and model apply. "
+            "Needs the recording rules.",
             unit="s",
             colors=MODELS,
             no_value=AFTER_AN_HOUR,

@@ -21,14 +21,14 @@ _OWN = {name.removeprefix("flashback_exporter_"): name for name in OWN_METRICS}
 
 
 def narrowed(labels: tuple[str, ...] = LABELS) -> str:
-    """Return the matchers of the variables of some labels; `.*` leaves series without the label in."""
+    """Return the matchers of some labels' variables; `.*` leaves series without the label in."""
     return ", ".join(f'{label}=~"${label}"' for label in labels)
 
 
 def daily(
     metric: str, *, day: str = "today", labels: tuple[str, ...] = LABELS, also: str = ""
 ) -> str:
-    """Return the selector of one AI metric, for one query and one day; `also` is one more matcher."""
+    """Return the selector of one AI metric, for one query and day; `also` is one more matcher."""
     matchers = (QUERY, f'day="{day}"', narrowed(labels), also)
     return f"{_DAILY[metric]}{{{', '.join(filter(None, matchers))}}}"
 
@@ -44,7 +44,7 @@ def recorded(rule: str, labels: tuple[str, ...] = (), matchers: str = QUERY) -> 
 
 
 def once(expr: str) -> str:
-    """Count what replicas of the exporter both report once: they differ in `instance` and `pod` alone."""
+    """Count once what replicas both report: they differ in `instance` and `pod` alone."""
     return f"max without (instance, pod) ({expr})"
 
 
@@ -71,8 +71,8 @@ def same_time_yesterday(metric: str, *by: str) -> str:
 def last_hour(metric: str, *by: str) -> str:
     """Return what was counted in the hour before each moment: an exact difference of totals.
 
-    In the first hour of a day what yesterday still gained is part of it. Whether a day began is asked of all replicas
-    at once, for a new one was not there an hour ago.
+    In the first hour of a day what yesterday still gained is part of it. Whether a day began is
+    asked of all replicas at once, for a new one was not there an hour ago.
     """
     start = f'{DAY_START}{{{QUERY}, day="today"}}'
     midnight = f"({once(start)} != {once(f'{start} offset 1h')})"
@@ -84,8 +84,8 @@ def last_hour(metric: str, *by: str) -> str:
 def each_day(metric: str, *by: str, also: str = "") -> str:
     """Return each UTC day's highest total, for a step of one day; within a day totals only grow.
 
-    At a midnight the range reaches over the day that begins there. Ranges are open on the left, so the sample at the
-    midnight itself, which may still belong to the day before, stays out.
+    At a midnight the range reaches over the day that begins there. Ranges are open on the left, so
+    the sample at the midnight itself, which may still belong to the day before, stays out.
     """
     return total(f"max_over_time({daily(metric, also=also)}[1d] offset -1d)", *by)
 
@@ -119,12 +119,12 @@ def hourly(counter: str, *by: str) -> str:
 
 
 def firing(area: str) -> str:
-    """Return the selector of the firing alerts of some areas; alerts without these labels stay in."""
+    """Return the selector of some areas' firing alerts; alerts without these labels stay in."""
     return f'ALERTS{{alertstate="firing", {_alerts(area)}}}'
 
 
 def firing_for(area: str, *by: str) -> str:
-    """Return for how many seconds the alerts of some areas have been pending and firing, where they fire."""
+    """Return for how many seconds some areas' alerts have been pending and firing, if they fire."""
     since = f"ALERTS_FOR_STATE{{{_alerts(area)}}} and ignoring (alertstate) {firing(area)}"
     return f"time() - min{_by(by)} ({since})"
 

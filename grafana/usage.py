@@ -40,8 +40,9 @@ def page() -> Page:
     return Page(
         uid="flashback-usage",
         title="Flashback / Usage",
-        text="Who uses what: click a name to narrow every panel to it. Today is the UTC day at the end of the time "
-        "range. Numbers are those of one query; exporters that poll the same account count once.",
+        text="Who uses what: click a name to narrow every panel to it. Today is the UTC day at "
+        "the end of the time range. Numbers are those of one query; exporters that poll the same "
+        "account count once.",
         rows=(
             Row("How does today compare?", _comparison()),
             Row("Who uses what today?", tuple(_breakdown(label) for label in promql.LABELS)),
@@ -67,8 +68,8 @@ def _comparison() -> tuple[Panel, ...]:
             ),
             Column("All of yesterday", _each(yesterday), width=120),
         ),
-        "Totals of today, of yesterday by the same time of day, and of all of yesterday. A conversation that used two "
-        f"models counts for both. {UTC_DAY}",
+        "Totals of today, of yesterday by the same time of day, and of all of yesterday. A "
+        f"conversation that used two models counts for both. {UTC_DAY}",
         sort="Today so far",
         size=(10, 8),
     )
@@ -105,7 +106,8 @@ def _breakdown(label: str) -> Panel:
             Column("Per call", per(tokens(label), today("api_calls", label)), width=80),
             Column("Latency", latency(label), unit="s", width=80),
         ),
-        f"Input and output tokens, calls, tokens a call, and mean latency weighted by calls. {TODAY}",
+        "Input and output tokens, calls, tokens a call, and mean latency weighted by calls. "
+        f"{TODAY}",
         sort="Input tokens",
         links=True,
     )
@@ -148,8 +150,9 @@ def _tokens() -> tuple[Panel, ...]:
                     width=85,
                 ),
             ),
-            "Tokens as the gateway and as the LLM count them, and by how much the LLM counts more: what the gateway "
-            f"adds to a request, such as a system prompt, and differences of tokenizers. {TODAY}",
+            "Tokens as the gateway and as the LLM count them, and by how much the LLM counts "
+            "more: what the gateway adds to a request, such as a system prompt, and differences "
+            f"of tokenizers. {TODAY}",
             sort="LLM in",
             links=True,
             size=(12, 9),
@@ -193,8 +196,11 @@ def _people() -> tuple[Panel, ...]:
             PLURALS[label],
             label,
             Column("Calls", today("api_calls", label, also=f'{label}!=""'), width=200),
-            f"The twenty with the most calls. {TODAY} Only where the labels of the query include {label}.",
-            no_value=f"This query has no label {label}: name it in queries.labels{_DEMO.get(label, '')}",
+            f"The twenty with the most calls. {TODAY} Only where the labels of the query include "
+            f"{label}.",
+            no_value=(
+                f"This query has no label {label}: name it in queries.labels{_DEMO.get(label, '')}"
+            ),
             size=(12, 9),
         )
         for label in promql.PERSONAL

@@ -32,7 +32,7 @@ class Api:
     base_url: str
 
     def config(self, **sections: object) -> Config:
-        """Return a configuration for it; `api` adds to the usual section, other sections are as given."""
+        """Return a configuration for it; `api` adds to the usual section, others are as given."""
         api = {"base_url": self.base_url, "login": {"email": EMAIL, "password": PASSWORD}}
         extra = sections.pop("api", {})
         assert isinstance(extra, dict)

@@ -44,13 +44,13 @@ def _as_before(monkeypatch):
 
 @pytest.fixture
 def clock():
-    """Return a clock that stands still now: `check --live` asks for the days that the machine's clock shows."""
+    """Return a clock that stands still now: `check --live` asks by the machine's clock."""
     return FakeClock(time.time())
 
 
 @pytest.fixture
 def run(capfd):
-    """Return a function that runs a command in this process and gives exit code, output and error output."""
+    """Return a function that runs a command in-process and gives exit code, output and errors."""
 
     def run(*arguments):
         try:
@@ -66,7 +66,7 @@ def run(capfd):
 
 @pytest.fixture
 def configuration(tmp_path):
-    """Return a function that writes a configuration file, by default a good one, and gives its path."""
+    """Return a function that writes a configuration file, a good one by default; gives its path."""
 
     def configuration(content="api: {login: {email: me@example.com, password: canary}}\n"):
         path = tmp_path / "exporter.yml"
@@ -78,7 +78,7 @@ def configuration(tmp_path):
 
 @pytest.fixture
 def live(configuration, api, run):
-    """Return a function that runs `check --live` against the simulator, beside the event loop that serves it."""
+    """Return a function that runs `check --live` against the simulator, beside its event loop."""
 
     async def live(password=PASSWORD, rest=""):
         login = f"{{email: {EMAIL}, password: {password}}}"
@@ -138,7 +138,9 @@ def test_help_names_every_flag(command, flags, run):
 )
 @pytest.mark.parametrize("before", [True, False])
 def test_flags_are_spelled_with_one_dash_too(spelling, before, configuration, run):
-    """A flag means the same with one dash, as Go's library takes it, before and after the command."""
+    """A flag means the same with one dash, as Go's library takes it,
+    before and after the command.
+    """
     path = configuration()
     flags = [part.format(path) for part in spelling]
     arguments = [*flags, "check"] if before else ["check", *flags]
@@ -221,7 +223,7 @@ def test_listen_addresses_are_written_as_in_prometheus(text, address):
     [("0.0.0.0", "0.0.0.0", "localhost"), ("127.0.0.1", "127.0.0.1", "127.0.0.1")],
 )
 def test_what_is_bound_and_how_it_is_reached_are_told_apart(host, shown, reached):
-    """The log names what is bound, which may be all addresses; links name what this machine can open."""
+    """The log names what is bound, maybe all addresses; links name what this machine can open."""
     sockets = bind((host, 0))
     port = sockets[0].getsockname()[1]
     assert bound(sockets) == [f"{shown}:{port}"]
@@ -249,7 +251,7 @@ def test_a_taken_port_ends_with_1_and_says_what_to_do(command, configuration, ru
     "address", ["a..b:9877", f"{'a' * 64}.example:9877", "[::zz]:9877", "not a name:9877"]
 )
 def test_an_address_that_cannot_be_had_is_named(address, configuration, run):
-    """A listen address that names no host ends the command with one line that names it, not with a traceback."""
+    """A listen address without a host ends the command with a line that names it, no traceback."""
     code, out, err = run("--config.file", configuration(), "--web.listen-address", address)
     assert code in (1, 2)
     assert out == ""
@@ -262,15 +264,21 @@ def test_an_address_that_cannot_be_had_is_named(address, configuration, run):
 
 @pytest.mark.parametrize("command", [[], ["check"]])
 def test_a_bad_configuration_ends_with_2_and_lists_everything(command, configuration, run):
-    """Every problem of a bad configuration is printed on standard error at once, each on its line with its place."""
+    """Every problem of a bad configuration is printed on standard error at once,
+    each on its line with its place.
+    """
     path = configuration(
-        "api:\n  login: {email: me@example.com, password: canary, pass: canary}\n  timeout: 3\npoll: {days: 9}\n"
+        "api:\n  login: {email: me@example.com, password: canary, pass: canary}\n"
+        "  timeout: 3\npoll: {days: 9}\n"
     )
     code, out, err = run(*command, "--config.file", path)
     assert (code, out) == (2, "")
     assert sorted(err.splitlines()) == [
         f"flashback-exporter: {path}:2:52: api.login.pass: unknown key",
-        f"flashback-exporter: {path}:3:3: api.timeout: expected a duration such as 30s, 5m or 1h30m",
+        (
+            f"flashback-exporter: {path}:3:3: api.timeout: "
+            "expected a duration such as 30s, 5m or 1h30m"
+        ),
         f"flashback-exporter: {path}:4:8: poll.days: expected at most 7",
     ]
 
@@ -281,8 +289,8 @@ def test_a_missing_configuration_ends_with_2(command, tmp_path, run):
     code, _, err = run(*command, "--config.file", tmp_path / "missing.yml")
     assert code == 2
     assert (
-        err
-        == f"flashback-exporter: {tmp_path}/missing.yml: cannot be read: No such file or directory\n"
+        err == f"flashback-exporter: {tmp_path}/missing.yml: "
+        "cannot be read: No such file or directory\n"
     )
 
 
@@ -366,7 +374,7 @@ def test_a_tls_file_that_cannot_be_used_is_reported_at_its_line(command, configu
 def test_an_address_that_only_the_client_refuses_is_reported_at_its_line(
     command, configuration, run
 ):
-    """A name without a form for DNS is reported like any other problem, with the address that it stands in."""
+    """A name without a form for DNS is reported like any problem, with the address it is in."""
     path = configuration(
         "api:\n  login: {email: a, password: canary}\n  proxy_url: 'http://me:canary@\u2603.net'\n"
     )
@@ -420,7 +428,9 @@ ODD = [
 
 @pytest.mark.parametrize(("api", "rest", "expected"), ODD)
 def test_check_warns_of_what_is_odd(api, rest, expected, configuration, run, tmp_path):
-    """What is legal but hardly meant is a warning with its place on standard error; the code is 0."""
+    """What is legal but hardly meant is a warning with its place on standard error;
+    the code is 0.
+    """
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "${canary}.pem")
     path = configuration(f"api:\n  login: {{email: a, password: x}}\n{api}{rest}")
@@ -441,7 +451,7 @@ def test_check_does_not_warn_of_what_is_usual(configuration, run):
 
 
 def test_check_fails_where_the_only_refresh_token_cannot_be_saved(configuration, run):
-    """A token that is spent when it is used and cannot be replaced works once: refused before it is spent."""
+    """A token that is spent by use and cannot be replaced works once: it is refused unspent."""
     if not Path(READ_ONLY).exists():
         pytest.skip(f"needs {READ_ONLY}")
     path = configuration(f"api:\n  refresh_token_file: {READ_ONLY}\n")
@@ -460,7 +470,8 @@ def test_check_warns_where_a_refresh_token_beside_a_login_cannot_be_saved(config
     code, _, err = run("check", "--config.file", path)
     assert code == 0
     assert err.startswith(
-        f"WARNING: {path}:3:3: api.refresh_token_file: new tokens cannot be saved in /missing/token: "
+        f"WARNING: {path}:3:3: api.refresh_token_file: "
+        "new tokens cannot be saved in /missing/token: "
     )
 
 
@@ -518,7 +529,7 @@ async def test_a_live_check_goes_on_after_a_failed_query(live, api):
 
 
 async def test_a_live_check_warns_of_filters_that_no_record_matches(live):
-    """A filter with a typing mistake gives no record and no error, so it is a warning, at the line of the filter."""
+    """A mistyped filter gives no record and no error, so it is a warning, at the filter's line."""
     rest = "queries:\n  - {name: all}\n  - {name: none, filters: {hosts: [nowhere.example.com]}}\n"
     code, out, err = await live(rest=rest)
     assert code == 0
@@ -531,13 +542,14 @@ async def test_a_live_check_of_an_api_that_is_not_there_ends_with_1(configuratio
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     path = configuration(
-        f"api: {{base_url: 'http://127.0.0.1:{port}', timeout: 200ms, login: {{email: a, password: canary}}}}"
+        f"api: {{base_url: 'http://127.0.0.1:{port}', timeout: 200ms, "
+        "login: {email: a, password: canary}}"
     )
     code, _, err = await anyio.to_thread.run_sync(run, "check", "--live", "--config.file", path)
     assert code == 1
     assert (
-        "FAILED: query default: network: POST /user/login: cannot reach 127.0.0.1: Connection refused"
-        in err
+        "FAILED: query default: network: POST /user/login: "
+        "cannot reach 127.0.0.1: Connection refused" in err
     )
 
 
@@ -602,7 +614,7 @@ async def test_less_is_logged_on_request(refused):
     "start", [["-m", "exporter"], ["-c", "from exporter.cli import main; raise SystemExit(main())"]]
 )
 def test_the_exit_code_is_that_of_the_process(start):
-    """`python -m exporter` and the installed command end the process with the code of the command."""
+    """`python -m exporter` and the installed command end the process with the command's code."""
     process = subprocess.run(
         [sys.executable, *start, "check"], capture_output=True, text=True, timeout=60, check=False
     )
@@ -616,7 +628,7 @@ def test_the_exit_code_is_that_of_the_process(start):
 
 @pytest.fixture
 def daemon(configuration):
-    """Return a function that runs the daemon with flags until it logs a line, and gives the match."""
+    """Return a function that runs the daemon with flags until it logs a line; gives the match."""
 
     @contextmanager
     def daemon(content, wanted, *flags):
@@ -636,7 +648,7 @@ queries: [{name: default}, {name: everything else, interval: 20s}]
 
 
 def test_the_start_says_what_runs(daemon):
-    """The first line of the log says version and queries; lists are written as people write them."""
+    """The log's first line says version and queries; lists are written as people write them."""
     with daemon(TWO_QUERIES, r"msg=serving addresses=(127\.0\.0\.1:\d+)\n") as (program, _):
         start = program.line(r"msg=starting.*")[0]
     assert f"version={__version__}" in start
@@ -653,7 +665,7 @@ def test_lists_stay_lists_in_json(daemon):
 
 
 def test_the_daemon_warns_of_what_is_odd_at_start_and_reload(daemon):
-    """What `check` warns of is logged at the start, and again when the configuration is read anew."""
+    """What `check` warns of is logged at the start, and when the configuration is read anew."""
     odd = 'msg="odd configuration" oddity="{}'
     with daemon(TWO_QUERIES, "msg=serving") as (program, _):
         program.line(odd.format(r"\S+/exporter\.yml:2:1: api\.timeout: longer than 90 %"))
@@ -665,7 +677,7 @@ def test_the_daemon_warns_of_what_is_odd_at_start_and_reload(daemon):
 
 
 def test_a_reload_names_the_line_of_a_tls_file(daemon):
-    """A file that cannot be used is reported at a reload like at the start: with the line that names it."""
+    """A file that cannot be used is reported at a reload as at the start: by the line naming it."""
     with daemon(TWO_QUERIES, "msg=serving") as (program, _):
         path = Path(re.search(r"oddity=\"(\S+exporter\.yml)", program.text)[1])
         path.write_text(TWO_QUERIES.replace("api: {", "api: {tls_config: {ca_file: missing}, "))

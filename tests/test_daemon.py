@@ -34,7 +34,7 @@ class Daemon:
         self.simulator = gate.simulator
 
     async def reload(self, query=QUERY, api=(), **sections):
-        """Go on with another configuration, and return what is shown before any poll has ended under it."""
+        """Go on with another configuration; return what is shown before a poll has ended in it."""
         self._gate.close()
         self.next = configured(self._gate.url, query, api, **sections)
         await self.exporter.reload()
@@ -42,14 +42,14 @@ class Daemon:
 
     async def shown(self):
         """Return the sample lines that are served."""
-        plain = text((await self.exporter.current()).exposition.plain)
+        plain = text((await self.exporter.publication.current()).exposition.plain)
         return [line for line in plain.splitlines() if not line.startswith("#")]
 
     async def polled(self, polls):
         """Let all polls go on and wait until there were so many."""
         self._gate.open()
         async with asyncio.timeout(PATIENCE):
-            while self.exporter.view.states["one"].polls < polls:  # noqa: ASYNC110 - nothing announces it
+            while self.exporter.status().states["one"].polls < polls:  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(0)
 
 
@@ -106,12 +106,12 @@ async def daemon(clock, *, bearer=False):
     ids=["password", "timeout", "requests", "refresh token"],
 )
 async def test_data_belongs_to_the_question_and_not_to_the_secret(clock, api):
-    """Another secret or another way to ask drops nothing: what was known is shown on, and then polled."""
+    """Another secret or way to ask drops nothing: what was known is shown on, and then polled."""
     async with daemon(clock) as one:
         before = await one.shown()
         assert before
         assert await one.reload(api=api) == before
-        assert one.exporter.view.states["one"].up(clock.monotonic())
+        assert one.exporter.status().states["one"].up(clock.monotonic())
 
 
 async def test_another_bearer_token_drops_no_data(clock):
@@ -133,13 +133,13 @@ async def test_another_bearer_token_drops_no_data(clock):
     ids=["labels", "filters", "e-mail", "address"],
 )
 async def test_another_question_begins_anew(clock, query, api):
-    """The answer to one question is never shown for another, nor that of one account for another."""
+    """No answer to one question is ever shown for another, nor one account's for another's."""
     async with daemon(clock) as one:
         assert await one.reload(query, api) == []
 
 
 async def test_metrics_that_a_reload_adds_are_shown_at_once(clock):
-    """The data holds every metric: a reload that names more or fewer shows them without waiting for a poll."""
+    """Data holds every metric: a reload that names more or fewer shows them without a poll."""
     async with daemon(clock) as one:
         before = await one.shown()
         metrics = ["api_calls", "input_tokens"]
@@ -162,7 +162,9 @@ async def test_other_days_are_polled_and_the_known_ones_shown_meanwhile(clock, d
 
 
 async def test_fewer_groups_are_shown_after_the_next_poll(clock):
-    """A reload that lowers max_groups holds from the next poll on, also for groups that were shown before."""
+    """A reload that lowers max_groups holds from the next poll on,
+    also for groups that were shown before.
+    """
     async with daemon(clock) as one:
         before = await one.shown()
         assert await one.reload({**QUERY, "max_groups": 1}) == before
@@ -174,9 +176,9 @@ async def test_fewer_groups_are_shown_after_the_next_poll(clock):
 
 
 async def test_a_reload_that_changes_the_client_signs_in_no_second_time(clock):
-    """Tokens outlive the client, so that a refresh token which exists in memory alone is not lost."""
+    """Tokens outlive the client, so that a refresh token in memory alone is not lost."""
     async with daemon(clock) as one:
         one.simulator.misbehave(Fault(status=500), endpoint="/user/login")
         await one.reload(api={"timeout": "20s"})
         await one.polled(2)
-        assert one.exporter.view.states["one"].last.reason is None
+        assert one.exporter.status().states["one"].last.reason is None

@@ -65,7 +65,9 @@ def test_lines_come_out_in_their_order(pipe):
 
 
 def test_nobody_waits_for_a_reader(pipe):
-    """With a full pipe lines are taken until too many wait, then refused; what waited comes out once somebody reads."""
+    """With a full pipe lines are taken until too many wait, then refused;
+    what waited comes out once somebody reads.
+    """
     reader, writer = pipe
     size = fill(writer)
     lines = Lines(writer)
@@ -124,7 +126,9 @@ def logged():
 
 @pytest.mark.parametrize("name", ["asyncio", "apscheduler.scheduler", "uvicorn.error", "other"])
 def test_a_library_says_the_same_once_a_minute(name, logged):
-    """A message that repeats is logged once, whatever stands in it; the next one says how often it was left out."""
+    """A message that repeats is logged once, whatever stands in it;
+    the next one says how often it was left out.
+    """
     library = logging.getLogger(name)
 
     def say(seconds, text="job %s is late", *arguments):

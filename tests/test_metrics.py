@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 
 ROWS = """
     Metric("cached_tokens", "Cached tokens", {"": "cachedTokens"}, Kind.BIG_COUNT),
-    Metric("first_token_seconds", "Time to the first token", {"": "ttft_us"}, Kind.MEAN, divisor=10**6),
+    Metric("first_token_seconds", "Time to the first token", {"": "ttft_us"}, Kind.MEAN,
+           divisor=10**6),
     Metric("retries", "Retries", {"": "retries"}, required=True),
 )
 """
@@ -28,7 +29,8 @@ from exporter.metrics import OPTIONAL_FIELDS
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import RejectedRecordError, parse_record
 
-query = Query(labels=["repo_id"], metrics=["cached_tokens", "first_token_seconds", "latency_seconds"])
+metrics = ["cached_tokens", "first_token_seconds", "latency_seconds"]
+query = Query(labels=["repo_id"], metrics=metrics)
 grouping = Grouping(query, (DAY,))
 for fields in (
     {"apiCalls": 3, "cachedTokens": "9007199254740993", "ttft_us": 200_000, "latency_ms": None},
@@ -43,10 +45,13 @@ except RejectedRecordError as error:
 lines = text(at_once(exposed(at_once(grouping.snapshot()), query)).plain).splitlines()
 print(json.dumps({
     "values": {line.partition("{")[0]: float(line.split()[-1]) for line in lines if line[0] != "#"},
-    "optional": [field for field in ("cachedTokens", "ttft_us", "retries") if field in OPTIONAL_FIELDS],
+    "optional": [
+        field for field in ("cachedTokens", "ttft_us", "retries") if field in OPTIONAL_FIELDS
+    ],
     "rejected": rejected,
     "made": [[one[field] for field in ("cachedTokens", "ttft_us", "retries")]
-             for one in (raw_record(), record(), next(Company(1).records(DAY, (DAY + 1) * 86_400)))],
+             for one in (raw_record(), record(),
+                         next(Company(1).records(DAY, (DAY + 1) * 86_400)))],
 }))
 """
 
@@ -84,7 +89,7 @@ def test_a_second_mean_has_its_own_weight_and_unit(told):
 
 
 def test_the_row_says_whether_its_field_may_be_missing(told):
-    """A required field that is lacking leaves the record out; any other one is counted as lacking."""
+    """A record that lacks a required field is left out; any other field is counted as lacking."""
     assert told["optional"] == ["cachedTokens", "ttft_us"]
     assert told["rejected"] == "missing_field retries"
 

@@ -26,7 +26,9 @@ def rows(heading: str, table: int = 1) -> list[list[str]]:
 
 
 def test_the_table_of_ai_metrics_is_the_codes():
-    """Every gauge of the AI statistics is listed with its API fields, its way of combining and its meaning."""
+    """Every gauge of the AI statistics is listed with its API fields,
+    its way of combining and its meaning.
+    """
     expected = [
         [metric.name, ", ".join(metric.fields.values()), metric.kind.value, metric.text]
         for metric in METRICS
@@ -77,7 +79,7 @@ def test_every_dependency_has_a_reason():
 
 
 def test_the_table_of_variables_is_the_codes():
-    """Every variable of the environment is listed, in the README, for Compose and in the documented example."""
+    """Every environment variable is listed: in the README, for Compose and in the example."""
     known = {f"FLASHBACK_{field.upper()}" for field in Environment.model_fields}
     listed = {
         word for row in rows("## Configuration", 2) for word in re.findall(r"FLASHBACK_\w+", row[0])

@@ -1,4 +1,4 @@
-"""The process as a whole: signals from its first moment, and standard streams that nobody reads or has."""
+"""The process as a whole: signals from its first moment, and standard streams unread or missing."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def running(*command, **streams):
 
 
 def ended(process, number=signal.SIGTERM):
-    """Send a signal and return the exit code, which has to come within the time that is promised."""
+    """Send a signal and return the exit code, which has to come within the promised time."""
     began = time.monotonic()
     process.send_signal(number)
     code = process.wait(PATIENCE)
@@ -62,13 +62,16 @@ def config(tmp_path):
     """Return the flags for an exporter whose API is not there."""
     path = tmp_path / "exporter.yml"
     path.write_text(
-        "api: {base_url: 'http://127.0.0.1:9', login: {email: a, password: b}}\npoll: {interval: 2s}\n"
+        "api: {base_url: 'http://127.0.0.1:9', login: {email: a, password: b}}\n"
+        "poll: {interval: 2s}\n"
     )
     return [f"--config.file={path}", "--log.level=debug", "--web.enable-lifecycle"]
 
 
 def test_a_full_pipe_as_standard_error_holds_up_nothing():
-    """With nobody reading the log, the demo serves, reloads and ends in time; what was logged can be read later."""
+    """With nobody reading the log, the demo serves, reloads and ends in time;
+    what was logged can be read later.
+    """
     with full_pipe() as (reader, writer):
         command = [*COMMAND, "--log.level=debug", "--web.enable-lifecycle"]
         with running(*command, stdout=subprocess.PIPE, stderr=writer) as process:
@@ -112,7 +115,7 @@ def test_a_full_pipe_as_standard_output_holds_up_nothing():
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_borne(closed):
-    """Without standard streams the process serves on the port that it was given, and its sockets get no log lines."""
+    """Without standard streams it serves on the port it was given; no socket gets log lines."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = (
@@ -221,7 +224,9 @@ def test_more_signals_while_ending_change_nothing(second):
 
 
 def test_slow_clients_do_not_hold_up_the_end():
-    """SIGTERM ends the process with 0 in time though clients take nothing of large answers, and quietly."""
+    """SIGTERM ends the process with 0 in time though clients take nothing of large answers,
+    and quietly.
+    """
     with (
         running(*COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process,
         ExitStack() as stack,

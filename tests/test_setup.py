@@ -1,4 +1,4 @@
-"""The lock holds all that its packages ask for, on every Python, and no command installs anything else."""
+"""The lock holds all that its packages need, on every Python; no command installs anything else."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ BUILD = "install --no-deps --no-build-isolation"
 
 
 def applies(requirement: Requirement, python: str, extra: str = "") -> bool:
-    """Tell whether a requirement holds on this platform with a version of Python and an extra asked for."""
+    """Tell whether a requirement holds on this platform with a version of Python and an extra."""
     environment = {
         **default_environment(),
         "python_version": python,
@@ -45,7 +45,7 @@ def locked(name: str, python: str = "") -> dict[str, Requirement]:
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
 @pytest.mark.parametrize("name", ASKED)
 def test_the_lock_has_all_that_it_asks_for(name, python):
-    """Every requirement of every package, with those of the extras that are asked for, is pinned and met."""
+    """Every requirement of every package, with the extras asked for, is pinned and met."""
     pins = locked(name, python)
     todo = [Requirement(line) for line in ASKED[name]]
     seen = set()
@@ -70,7 +70,9 @@ def test_the_lock_has_all_that_it_asks_for(name, python):
 
 
 def test_the_lock_is_whole():
-    """Every pin has hashes, what runs is the same for development, and no address of an index is in the files."""
+    """Every pin has hashes, what runs is the same for development,
+    and no address of an index is in the files.
+    """
     running, development = map(locked, ASKED)
     assert {key: development[key] for key in running} == running
     for name in ASKED:
@@ -109,6 +111,8 @@ def commands(name: str) -> str:
     ],
 )
 def test_installs_take_the_lock_alone(name, expected):
-    """Packages come from the lock with their hashes, the exporter is built without isolation; then pip checks."""
+    """Packages come from the lock with their hashes, the exporter is built without isolation;
+    then pip checks.
+    """
     said = re.findall(r"(?:/bin/|-m )pip(?: --\S+)* ((?:install|check)[^\\\n]*)", commands(name))
     assert [re.sub(r" --(quiet|no-cache-dir)", "", line).strip() for line in said] == expected

@@ -11,7 +11,9 @@ from exporter.steps import in_runs, in_steps, let_go, one_a_step
 
 
 async def beside(work):
-    """Run work beside a task that takes every turn it gets; return what it made and how many turns those were."""
+    """Run work beside a task that takes every turn it gets;
+    return what it made and how many turns those were.
+    """
     task = asyncio.ensure_future(work)
     turns = 0
     while not task.done():

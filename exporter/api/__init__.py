@@ -1,1 +1,6 @@
-"""The Flashback API: one client that knows HTTP, sign-in, limits and time, and what its answers hold."""
+"""The Flashback API, asked and understood.
+
+`client` is the one that knows HTTP, sign-in, limits and time, and knows no endpoint. Each endpoint
+is a module beside it, as `daily` is: its path, its parameters and how its answer is read. What goes
+wrong leaves as the project's own errors.
+"""

@@ -1,17 +1,21 @@
 """Keeps the exporter signed in to one account.
 
-How a token lives. A bearer token is *given* by the configuration, and nothing can be done about it but reading its
-file again. Every other one is *issued*: for the refresh token, or for e-mail and password where there is none or the
-API refuses it. It is handed out until shortly before it expires. Then it is *renewed*, once for all who need it, while
-the old one stays good for those who cannot wait. A 401 renews it at once.
+How a token lives:
 
-The refresh token that comes with a new token replaces the spent one and must be *kept*, whatever else happens. So a
-renewal under way is never cancelled by those who wait for it, outlives the client that sends it, and is waited for at
-the end. What the API refuses is not sent again for some minutes, unless it changes.
+- A bearer token is *given* by the configuration. Its file is read each time; nothing renews it.
+- Every other token is *issued*: for the refresh token, or for e-mail and password where there is
+  no refresh token or the API refuses it. What it refuses is not sent again for some minutes.
+- It is *handed out* until shortly before it expires.
+- Then it is *renewed*, once for all who need it; a 401 renews it at once. Whoever has a token that
+  is still good waits for the renewal for a little while only.
+- The refresh token that comes with it takes the place of the spent one and must be *kept*. So
+  nobody who waits for a renewal can cancel it, it goes on when another client takes over, and it is
+  waited for at the end.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -19,28 +23,39 @@ import structlog
 from exporter.api.redaction import Redactor
 from exporter.api.refresh_token import RefreshToken
 from exporter.api.secrets import secret
-from exporter.api.tokens import Token, given_token, issued_token
+from exporter.api.tokens import Token, access_token, given_token, issued_token
 from exporter.clock import Clock
 from exporter.config.sections import Api, Authorization, Login
-from exporter.errors import PollError, Reason, RefusedError
+from exporter.errors import PollError, RefusedError
 
 LOGIN = "/user/login"
 REFRESH = "/user/refresh"
 
-_PAUSE_AFTER_REFUSAL = 300.0
-_PATIENCE = 5.0  # seconds that a renewal may hold up those whose token is still good
-_SHARE_OF_POLL = 0.25  # that it may take of the time they have
+_SECONDS_AFTER_REFUSAL = 300.0
+
+# How long a renewal may hold up those whose token is still good: seconds, and share of their time.
+_PATIENCE = 5.0
+_SHARE_OF_POLL = 0.25
 
 _log = structlog.get_logger(__name__)
 
 Post = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
-"""Sends JSON to an endpoint and returns the JSON of a 200; RefusedError where the API refuses for good."""
+"""Sends JSON to an endpoint and returns the JSON of a 200. Raises RefusedError, PollError."""
 
 
 def account(api: Api) -> object:
-    """Return what is equal for two configurations whose tokens belong to the same account, got in the same way."""
+    """Return what is equal for two configurations that get tokens of one account in one way."""
     email = api.login.email if api.login else None
     return api.base_url, api.authorization is None, email, api.refresh_token_file
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A secret that the API refused, and until when (monotonic) it is not sent again."""
+
+    secret: str = field(default="", repr=False)
+    until: float = 0.0
+    message: str = ""
 
 
 class Authenticator:
@@ -55,7 +70,7 @@ class Authenticator:
         self._refresh_token = RefreshToken(api.refresh_token_file, redactor)
         self._renewal: asyncio.Task[Token] | None = None
         self._renewal_began = 0.0
-        self._refusal: tuple[str, float, str] = ("", 0.0, "")
+        self._refusal = _Refusal()
         self._login_works = False
 
     @property
@@ -71,29 +86,33 @@ class Authenticator:
     async def token(self, deadline: float) -> Token:
         """Return a token that is good for the next request. Raises PollError where none can be had.
 
-        A token that only has to be renewed soon is returned well before `deadline` (monotonic), whatever the renewal
-        does.
+        A token that is still good is returned well before `deadline` (monotonic), even if the
+        renewal takes longer.
         """
         if self._api.authorization is not None:
             return self._given(self._api.authorization)
+
         self._refresh_token.save_again()
         now, token = self._clock.monotonic(), self._token
         if token is None or now >= token.valid_until:
-            return await self._renewed()
-        if now < token.renew_at:
-            return token
-        await self._wait_a_little(self._renewing(), deadline - now)
+            return await self._join_renewal()
+
+        if now >= token.renew_at:
+            await self._wait_a_little(self._renewal_under_way(), deadline - now)
         return self._token or token
 
     async def renew(self, refused: Token, deadline: float) -> Token:
-        """Return another token than the one that the API answered 401 to. Raises PollError where there is none."""
-        if self._api.authorization is not None:
-            if self._given(self._api.authorization).value == refused.value:
-                raise RefusedError(
-                    "the API refused the bearer token; it may have expired: they last an hour"
-                )
-        elif self._token is refused or self._token is None:
-            return await self._renewed()
+        """Return another token than the one that a 401 refused. Raises PollError if there is none.
+
+        `deadline` is that of `token`.
+        """
+        given = self._api.authorization
+        if given is not None and self._given(given).value == refused.value:
+            message = "the API refused the bearer token; it may have expired: they last an hour"
+            raise RefusedError(message)
+
+        if given is None and (self._token is refused or self._token is None):
+            return await self._join_renewal()
         return await self.token(deadline)
 
     def accepted(self, token: Token) -> None:
@@ -101,7 +120,7 @@ class Authenticator:
         self._login_works = self._login_works or token.from_login
 
     def doubt(self, token: Token) -> str:
-        """Return what may be wrong with a token that the API refuses; nothing where it is not special."""
+        """Return what may be wrong with a login whose token is refused; else nothing."""
         if self._login_works or not token.from_login:
             return ""
         return (
@@ -110,7 +129,7 @@ class Authenticator:
         )
 
     async def settle(self, seconds: float | None = None) -> None:
-        """Let a renewal under way end: the refresh token that it spends is replaced by its answer alone."""
+        """Let a renewal under way end: its answer alone replaces the refresh token it spends."""
         if self._renewal is not None:
             await asyncio.wait([self._renewal], timeout=seconds)
         self._refresh_token.save_again()
@@ -128,16 +147,16 @@ class Authenticator:
             self._token = given_token(value)
         return self._token
 
-    async def _renewed(self) -> Token:
-        # One caller's cancellation must not lose a rotated token.
-        return await asyncio.shield(self._renewing())
+    async def _join_renewal(self) -> Token:
+        # Who waits may be cancelled; the renewal goes on, or the new refresh token would be lost.
+        return await asyncio.shield(self._renewal_under_way())
 
-    def _renewing(self) -> asyncio.Task[Token]:
+    def _renewal_under_way(self) -> asyncio.Task[Token]:
         """Return the renewal under way, or begin one."""
         if self._renewal is None or self._renewal.done():
             self._renewal_began = self._clock.monotonic()
-            self._renewal = asyncio.create_task(self._renew(), name="token renewal")
-            # Its error is known then, even if nobody waits for it any more.
+            self._renewal = asyncio.create_task(self._put_in_use(), name="token renewal")
+            # asyncio complains of an error that nobody has asked for; here nobody may be waiting.
             self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._renewal
 
@@ -146,85 +165,84 @@ class Authenticator:
         patience = min(patience, seconds * _SHARE_OF_POLL)
         await asyncio.wait([renewal], timeout=max(0.0, patience))
 
-    async def _renew(self) -> Token:
+    async def _put_in_use(self) -> Token:
+        """Put a newly issued token in the place of the one in use, and return it."""
         try:
-            self._token = await self._issued()
+            self._token = await self._issue()
         except PollError as error:
             if self._token is not None and self._clock.monotonic() < self._token.valid_until:
-                _log.warning(
-                    "access token not renewed, the old one is still valid", error=str(error)
-                )
+                message = "access token not renewed, the old one is still valid"
+                _log.warning(message, error=str(error))
             raise
         return self._token
 
-    async def _issued(self) -> Token:
+    async def _issue(self) -> Token:
         """Return a new token, for the refresh token or else for e-mail and password."""
         login = self._api.login
-        refusal: RefusedError | None = None
-        tried: str | None = None
-        for _ in range(
-            2
-        ):  # another process may have spent the file's token, and saved the next one
-            candidate = self._refresh_token.current(needed=login is None)
-            if candidate is None or candidate == tried:
-                break
-            tried = candidate
-            try:
-                return await self._refreshed(candidate)
-            except RefusedError as error:
-                refusal = error
-        if login is not None:
-            if refusal is not None:
-                _log.info("refresh token refused, signing in again", error=str(refusal))
-                self._refresh_token.forget()
-            return await self._logged_in(login)
-        if refusal is None:
-            raise RefusedError("there is no refresh token")
-        raise RefusedError(f"{refusal}; put a new one into api.refresh_token_file") from refusal
+        token = None
+        try:
+            token = await self._by_refresh_token(needed=login is None)
+        except RefusedError as refusal:
+            if login is None:
+                message = f"{refusal}; put a new one into api.refresh_token_file"
+                raise RefusedError(message) from refusal
+            _log.info("refresh token refused, signing in again", error=str(refusal))
+            self._refresh_token.forget()
 
-    async def _refreshed(self, refresh_token: str) -> Token:
+        if token is not None:
+            return token
+        if login is None:
+            raise RefusedError("there is no refresh token")
+        return await self._by_login(login)
+
+    async def _by_refresh_token(self, *, needed: bool) -> Token | None:
+        """Return a token for the refresh token; None where there is none."""
+        first = self._refresh_token.current(needed=needed)
+        if first is None:
+            return None
+        patient = needed and self._refusal.secret != first
+        try:
+            return await self._spend(first)
+        except RefusedError:
+            # Another process may have spent the token in the file, and save the next one there.
+            second = await self._refresh_token.another(first, self._clock, patient=patient)
+            if second is None:
+                raise
+            return await self._spend(second)
+
+    async def _spend(self, refresh_token: str) -> Token:
         if self._api.login is None:
             self._refresh_token.warn_before_spending()
         content = {"refreshToken": refresh_token, "refresh_token": refresh_token}
-        return await self._ask(REFRESH, content, refresh_token)
+        return await self._exchange(REFRESH, content, refresh_token)
 
-    async def _logged_in(self, login: Login) -> Token:
+    async def _by_login(self, login: Login) -> Token:
         password = secret(login.password, login.password_file, "api.login.password")
         self._redactor.remember("password", password)
-        return await self._ask(LOGIN, {"email": login.email, "password": password}, password)
+        content = {"email": login.email, "password": password}
+        return await self._exchange(LOGIN, content, password)
 
-    async def _ask(self, endpoint: str, content: Mapping[str, str], used: str) -> Token:
-        """Return the token for a secret; one that the API has refused is not sent again for some minutes."""
-        refused, until, message = self._refusal
-        if refused == used and self._clock.monotonic() < until:
-            raise RefusedError(
-                f"{message}; not tried again for some minutes unless the secret changes"
-            )
+    async def _exchange(self, endpoint: str, content: Mapping[str, str], sent: str) -> Token:
+        """Return the token for a secret, unless the API has refused that secret lately."""
+        refusal = self._refusal
+        if refusal.secret == sent and self._clock.monotonic() < refusal.until:
+            hint = "not tried again for some minutes unless the secret changes"
+            raise RefusedError(f"{refusal.message}; {hint}")
         try:
-            return self._taken(endpoint, await self._post(endpoint, content))
+            return self._token_in(await self._post(endpoint, content), endpoint)
         except RefusedError as error:
-            self._refusal = (used, self._clock.monotonic() + _PAUSE_AFTER_REFUSAL, str(error))
+            until = self._clock.monotonic() + _SECONDS_AFTER_REFUSAL
+            self._refusal = _Refusal(sent, until, str(error))
             raise
 
-    def _taken(self, endpoint: str, answer: Mapping[str, Any]) -> Token:
-        """Return the access token of an answer, whose refresh token is kept first, whatever else it lacks."""
+    def _token_in(self, answer: Mapping[str, Any], endpoint: str) -> Token:
+        """Return the access token of an answer; its refresh token is kept first, in any case."""
         self._refresh_token.keep(answer.get("refreshToken"))
-        names = ("accessToken", "token")
-        value = next((answer[name] for name in names if _is_text(answer.get(name))), "")
-        if not value and endpoint == LOGIN:
-            raise RefusedError(
-                f"POST {LOGIN}: signed in, but no access token came: the e-mail address is not"
-                " verified yet, or the account needs MFA (then use a refresh token of a full session)"
-            )
-        if not value:
-            raise PollError(
-                Reason.INVALID_RESPONSE, f"POST {endpoint}: no accessToken in the answer"
-            )
+
+        from_login = endpoint == LOGIN
+        value = access_token(answer, endpoint, from_login=from_login)
         self._redactor.remember("access token", value)
-        return issued_token(
-            value, answer.get("expiresAt"), self._clock, from_login=endpoint == LOGIN
-        )
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+        try:
+            return issued_token(value, answer.get("expiresAt"), self._clock, from_login=from_login)
+        except PollError as error:
+            raise RefusedError(f"POST {endpoint}: {error}") from error

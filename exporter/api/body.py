@@ -1,4 +1,4 @@
-"""Reads the body of an answer: decompressed in small pieces, and never more of it than is allowed."""
+"""Reads the body of an answer: decompressed in small pieces, no more than is allowed."""
 
 import json
 import zlib
@@ -14,9 +14,10 @@ MAX_JSON = 256 * 1024
 
 
 async def decompressed(raw: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """Yield a body in pieces of at most 64 KiB, however well it was compressed; `raw` comes in such pieces.
+    """Yield a body in pieces of at most 64 KiB, however well it was compressed.
 
-    Raises PollError where it is not what `encoding`, its Content-Encoding, says, TruncatedError where it is cut off.
+    `raw` comes in such pieces, and `encoding` is its Content-Encoding. Raises PollError where the
+    body is something else, TruncatedError where it is cut off.
     """
     if encoding in ("identity", ""):
         async for piece in raw:
@@ -31,7 +32,10 @@ async def decompressed(raw: AsyncIterator[bytes], encoding: str) -> AsyncIterato
 
 
 async def limited(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Yield a body's pieces, letting others run at each. Raises PollError `too_large` beyond so many bytes."""
+    """Yield a body's pieces, letting others run at each.
+
+    Raises PollError `too_large` where there are more than `limit` bytes.
+    """
     size = 0
     async for piece in pieces:
         size += len(piece)
@@ -44,7 +48,7 @@ async def limited(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[byt
 def json_object(content: bytes) -> Mapping[str, Any]:
     """Return the JSON object that a body holds.
 
-    Raises PollError where it holds none, TruncatedError where it holds the beginning of one at most.
+    Raises PollError where it holds none, TruncatedError where it is empty or the object has no end.
     """
     text = content.strip()
     if not text or (text.startswith(b"{") and not text.endswith(b"}")):
@@ -52,7 +56,7 @@ def json_object(content: bytes) -> Mapping[str, Any]:
     try:
         answer = json.loads(content[:MAX_JSON])
     except (ValueError, RecursionError):
-        # the cause would hold what the server sent
+        # Without the cause, which holds what the server sent.
         raise PollError(Reason.INVALID_RESPONSE, "the answer is not JSON") from None
     if not isinstance(answer, dict):
         raise PollError(Reason.INVALID_RESPONSE, "the answer is not a JSON object")
@@ -65,13 +69,13 @@ async def _gunzipped(compressed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for raw in compressed:
             data = raw
             while data or not decompressor.eof:
-                if decompressor.eof:  # a gzip stream may consist of several members
+                if decompressor.eof:
+                    # A gzip stream may consist of several members.
                     decompressor = zlib.decompressobj(wbits=31)
                 piece = decompressor.decompress(data, PIECE)
                 yield piece
-                data = (
-                    decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
-                )
+                ended = decompressor.eof
+                data = decompressor.unused_data if ended else decompressor.unconsumed_tail
                 if not data and len(piece) < PIECE:
                     break
     except zlib.error as error:

@@ -1,4 +1,4 @@
-"""Asks the Flashback API: signed in, within limits and in time. Knows no endpoint but those of the sign-in.
+"""Asks the Flashback API: signed in, within limits and in time. Knows no endpoint but sign-in.
 
 A status other than 200 leaves as PollError with the reason that it stands for.
 """
@@ -20,10 +20,10 @@ from exporter.clock import Clock
 from exporter.config.sections import Api
 from exporter.errors import PollError, Reason, RefusedError
 
-_MESSAGE_PATIENCE = 2.0  # seconds for the body of an answer that is a failure anyway
-_LAST_PATIENCE = 3.5  # for a renewal under way at the end; the process has five seconds in all
-_LEAST_SECONDS = 1.0  # an attempt that has less is not begun,
-_LEAST_SHARE = 0.1  # or less than this of a poll's time, where that is short
+# Seconds for the body of an answer that is a failure anyway.
+_MESSAGE_PATIENCE = 2.0
+# Seconds for a renewal under way at the end; the process has five in all.
+_LAST_PATIENCE = 3.5
 _MAX_QUOTED = 200
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 _REASONS = {
@@ -34,6 +34,7 @@ _REASONS = {
     408: Reason.TIMEOUT,
     429: Reason.RATE_LIMITED,
 }
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REFUSALS = frozenset({Reason.AUTH, Reason.BAD_REQUEST, Reason.NOT_FOUND})
 
 _T = TypeVar("_T")
@@ -49,7 +50,10 @@ class FlashbackClient:
         observe: Observer,
         transport: Transport | None = None,
     ) -> None:
-        """Prepare, without connecting. Raises ConfigError where a TLS file or an address cannot be used."""
+        """Prepare, without connecting.
+
+        Raises ConfigError where a TLS file or an address cannot be used.
+        """
         self._api = api
         self._clock = clock
         self._permits = asyncio.Semaphore(api.max_concurrent_requests)
@@ -66,14 +70,14 @@ class FlashbackClient:
 
     @property
     def wait(self) -> float:
-        """How many seconds the API still wants to be left alone, after an answer with Retry-After."""
+        """How many seconds the API still wants to be left alone, by its Retry-After."""
         return self._pause.seconds
 
     def take_over(self, before: "FlashbackClient") -> None:
         """Go on where another client is, which is used no more but for what it has begun.
 
-        The same API is left alone as long as it asked for; for the same account there are the same tokens, and a
-        renewal that the other client has under way serves both.
+        The same API is left alone as long as it asked for. The same account keeps its tokens, and
+        a renewal that the other client has under way serves both.
         """
         if self._api.base_url != before._api.base_url:
             return
@@ -85,7 +89,7 @@ class FlashbackClient:
             self._auth.carry_on(self._api, self._sign_in)
 
     async def retire(self) -> None:
-        """Close all connections once a renewal under way has ended: the client after this one needs it."""
+        """Close all connections once a renewal under way has ended: the next client needs it."""
         await self._auth.settle()
         await self._http.aclose()
 
@@ -99,12 +103,12 @@ class FlashbackClient:
     async def ask(
         self, endpoint: str, parameters: Mapping[str, str], deadline: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Ask an endpoint and hand out the body of its answer in decompressed pieces of at most 64 KiB.
+        """Ask an endpoint and hand out the body of its answer, decompressed, in small pieces.
 
-        The request and all reading of the body end before `deadline` (monotonic). A 401 brings one renewal of the
-        token and one replay. Raises PollError.
+        They have at most 64 KiB. The request and all reading of the body end before `deadline`
+        (monotonic). A 401 brings one renewal of the token and one replay. Raises PollError.
         """
-        least = min(_LEAST_SECONDS, _LEAST_SHARE * (deadline - self._clock.monotonic()))
+        least = least_seconds(deadline - self._clock.monotonic())
         async with self._permit(deadline):
             token = await self._signed_in(self._auth.token(deadline), deadline)
             seconds = self._seconds_until(deadline, least)
@@ -118,13 +122,14 @@ class FlashbackClient:
                 yield await self._body(answer, token)
 
     def quotable(self, text: str) -> str:
-        """Return a text that came from outside as it may stand in a log: printable, short and without secrets."""
+        """Return a text from outside as it may stand in a log: printable, short, no secrets."""
         shown = self._redactor.redact(text)[:_MAX_QUOTED]
         return "".join(char if char.isprintable() else " " for char in shown)
 
     def _hide_proxy_password(self) -> None:
-        proxy = urlsplit(self._api.proxy_url.get_secret_value() if self._api.proxy_url else "")
-        self._redactor.remember("proxy password", unquote(proxy.password or ""))
+        if self._api.proxy_url is not None:
+            proxy = urlsplit(self._api.proxy_url.get_secret_value())
+            self._redactor.remember("proxy password", unquote(proxy.password or ""))
 
     async def _sign_in(self, endpoint: str, content: Mapping[str, str]) -> Mapping[str, Any]:
         """Post JSON to an authentication endpoint; the `Post` of the authenticator."""
@@ -189,16 +194,16 @@ class FlashbackClient:
         return limited(answer.pieces(), self._api.max_response_size)
 
     async def _failure(self, answer: Answer, token: Token | None) -> PollError:
-        """Return what a status other than 200 means, and leave the API alone where it asks for that."""
+        """Return what a status other than 200 means, and begin the pause that it asks for."""
         status, said = answer.status, await self._said(answer)
         if status == 407 and self._api.proxy_url:
             return faults.refused_by_proxy(f"407 {said}".strip())
         wait = 0.0
         if status in _RETRYABLE:
-            wait = retry_after(
-                answer.header("retry-after"), answer.header("date"), self._clock.time()
-            )
-        message = f"HTTP {status} {said}".strip() + self._hint(status, wait, token)
+            value, date = answer.header("retry-after"), answer.header("date")
+            wait = retry_after(value, date, self._clock.time())
+        hint = self._hint(status, wait, token)
+        message = f"HTTP {status} {said}".strip() + hint
         error = PollError(_reason(status), message, retryable=status in _RETRYABLE)
         if wait:
             self._pause.begin(wait, error)
@@ -207,12 +212,14 @@ class FlashbackClient:
     def _hint(self, status: int, wait: float, token: Token | None) -> str:
         if wait:
             return f"; the API asked to wait {wait:.0f} s"
-        if 300 <= status < 400:
+        if status in _REDIRECTS:
             return "; redirects are not followed, check api.base_url"
-        return self._auth.doubt(token) if status in (401, 403) and token is not None else ""
+        if status in (401, 403) and token is not None:
+            return self._auth.doubt(token)
+        return ""
 
     async def _said(self, answer: Answer) -> str:
-        """Return what the body of a failure says; where it breaks or takes long, the status tells enough."""
+        """Return what the body of a failure says; nothing where it breaks or takes long."""
         content = await answer.beginning(min(_MESSAGE_PATIENCE, self._api.timeout / 8))
         with suppress(PollError):
             return self._message(json_object(content))
@@ -221,12 +228,18 @@ class FlashbackClient:
     def _message(self, answer: Mapping[str, Any]) -> str:
         """Return what the API says about a failure, fit for a log."""
         said = (answer.get(key) for key in ("error_code", "message"))
-        return self.quotable(": ".join(text for text in said if isinstance(text, str) and text))
+        texts = [text for text in said if isinstance(text, str) and text]
+        return self.quotable(": ".join(texts))
+
+
+def least_seconds(seconds: float) -> float:
+    """Return how long an attempt must still have to be begun, out of the seconds of a poll."""
+    return min(1.0, 0.1 * seconds)
 
 
 def _reason(status: int) -> Reason:
     if status >= 500:
         return Reason.SERVER_ERROR
-    return _REASONS.get(status) or (
-        Reason.BAD_REQUEST if status >= 400 else Reason.INVALID_RESPONSE
-    )
+    if status < 400:
+        return Reason.INVALID_RESPONSE
+    return _REASONS.get(status, Reason.BAD_REQUEST)

@@ -1,4 +1,4 @@
-"""`GET /aistats/daily`: the statistics themselves, one record for each day and combination of dimensions."""
+"""`GET /aistats/daily`: the statistics, one record for each day and combination of dimensions."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -17,10 +17,11 @@ DAILY = "/aistats/daily"
 async def daily_records(
     client: FlashbackClient, filters: Filters, window: tuple[int, ...], deadline: float
 ) -> AsyncGenerator[list[Any], None]:
-    """Ask for the records of a window of days (newest first), and yield them as they arrive, each as any JSON value.
+    """Ask for the records of a window of days (newest first), and yield them as they arrive.
 
-    Ends before `deadline` (monotonic). Raises PollError, with the API's own words where it says why its answer cannot
-    be used. Who stops early closes it (`contextlib.aclosing`).
+    Each is any JSON value. Ends before `deadline` (monotonic). Raises PollError, with the API's own
+    words where it says why its answer cannot be used. A caller that stops early closes the
+    generator (`contextlib.aclosing`).
     """
     reader = ResponseReader()
     try:

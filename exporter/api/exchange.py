@@ -1,7 +1,7 @@
-"""Sends a request over HTTP and hands out its answer, within a time. The one module that imports httpx.
+"""Sends a request over HTTP and hands out its answer, in time. Only this module imports httpx.
 
-What httpx, ssl and asyncio raise ends here and leaves as PollError: timeouts as `timeout`, a certificate or handshake
-that fails as `tls`, every other broken connection as `network`.
+What httpx, ssl and asyncio raise ends here and leaves as PollError: timeouts as `timeout`, a
+certificate or handshake that fails as `tls`, every other broken connection as `network`.
 """
 
 import asyncio
@@ -51,7 +51,10 @@ class Answer:
         return decompressed(self._response.aiter_raw(PIECE), encoding)
 
     async def beginning(self, seconds: float) -> bytes:
-        """Return the first piece of the body; nothing where that breaks, or takes longer than so many seconds."""
+        """Return the first piece of the body.
+
+        It is empty where reading breaks, or takes longer than so many seconds.
+        """
         with suppress(PollError, httpx.TransportError, TimeoutError):
             async with asyncio.timeout(seconds):
                 return await anext(self.pieces(), b"")
@@ -69,11 +72,15 @@ class Http:
         quotable: Callable[[str], str],
         transport: Transport | None,
     ) -> None:
-        """Prepare, without connecting; `quotable` makes what others say fit for a log. Raises ConfigError."""
+        """Prepare, without connecting. Raises ConfigError.
+
+        `quotable` makes what others say fit for a log.
+        """
         self._clock = clock
         self._observe = observe
         self._quotable = quotable
         self._http = _client(api, transport)
+        self._through_proxy = api.proxy_url is not None
         self._host = self._http.base_url.host + (" through the proxy" if api.proxy_url else "")
 
     async def aclose(self) -> None:
@@ -84,8 +91,8 @@ class Http:
     async def exchange(
         self, method: str, endpoint: str, seconds: float, token: str = "", **content: Any
     ) -> AsyncIterator[Answer]:
-        """Send one request, hand out its answer, and end both in time. Counts it. Raises PollError."""
-        progress = _Progress(seconds)
+        """Send one request, count it, and hand out its answer, all in time. Raises PollError."""
+        progress = _Progress(seconds, self._host, through_proxy=self._through_proxy)
         started = self._clock.monotonic()
         try:
             async with (
@@ -113,26 +120,29 @@ class Http:
             case TimeoutError() | httpx.TimeoutException():
                 return PollError(Reason.TIMEOUT, progress.timed_out(error), retryable=True)
             case TruncatedError():
-                return faults.broken_body(self._host) if progress.ends_with_connection else error
+                return faults.broken_body(progress.peer) if progress.ends_with_connection else error
             case httpx.LocalProtocolError():
                 return PollError(Reason.INVALID_RESPONSE, "the request cannot be sent as HTTP")
             case httpx.ProxyError():
                 return faults.refused_by_proxy(self._quotable(str(error)))
             case httpx.RemoteProtocolError():
-                return faults.broken_answer(error, self._host, begun=progress.code != "error")
+                return faults.broken_answer(error, progress.peer, begun=progress.code != "error")
             case _:
-                return faults.broken_connection(error, self._host)
+                return faults.broken_connection(error, progress.peer)
 
 
 class _Progress:
     """How far one request has come, and how long it may take."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, host: str, *, through_proxy: bool) -> None:
         self._seconds = seconds
+        self._host = host
+        self.peer = "the proxy" if through_proxy else host  # who is to blame if it breaks now
         self._doing = "connecting"
         self.code = "error"
         self.ends_with_connection = False
-        # httpcore leaves a connection open that is cancelled in its TLS handshake: TCP and TLS must time out before.
+        # httpcore leaves a connection open that is cancelled in its TLS handshake, so that TCP and
+        # TLS must time out before the request as a whole.
         self._to_connect = seconds * _SHARE_TO_CONNECT
         self.patience = httpx.Timeout(seconds, connect=self._to_connect)
 
@@ -140,6 +150,9 @@ class _Progress:
         """Take note of what httpcore does; a CONNECT to a proxy is still part of connecting."""
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
             self._doing = "waiting for the answer"
+            self.peer = self._host
+        if event == "proxy.start_tls.started":  # the tunnel stands
+            self.peer = self._host
 
     def answered(self, answer: Answer) -> None:
         """Take note of the head of the answer."""
@@ -150,16 +163,17 @@ class _Progress:
     def timed_out(self, error: Exception) -> str:
         """Return what took too long, and how long that was."""
         if isinstance(error, httpx.ConnectTimeout):
-            return (
-                f"no connection within {_rounded(self._to_connect)} s: timed out while connecting"
-            )
-        return (
-            f"no complete answer within {_rounded(self._seconds)} s: timed out while {self._doing}"
-        )
+            limit = _rounded(self._to_connect)
+            return f"no connection within {limit} s: timed out while connecting"
+        limit = _rounded(self._seconds)
+        return f"no complete answer within {limit} s: timed out while {self._doing}"
 
 
 def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
-    """Return the HTTP client. Raises ConfigError with everything of the configuration that it cannot use."""
+    """Return the HTTP client.
+
+    Raises ConfigError with everything of the configuration that it cannot use.
+    """
     problems: list[Problem] = []
     try:
         context = ssl_context(api.tls_config)
@@ -175,13 +189,16 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
         base_url=api.base_url,
         transport=transport,
         verify=context,
-        proxy=proxy,
-        # A connection serves one request: what a server sends behind its answer is never taken for the next one's.
+        proxy=_proxy(proxy, context) if proxy else None,
+        # A connection serves one request, so that what a server sends behind its answer is never
+        # taken for the next one.
         limits=httpx.Limits(max_keepalive_connections=0),
         follow_redirects=False,
         event_hooks={"response": [_forget_redirect]},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none: they would pile up
-        trust_env=False,  # neither a proxy nor credentials that the configuration does not name
+        # No cookies are kept: they would pile up.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        # Neither a proxy nor credentials that the configuration does not name.
+        trust_env=False,
         headers={
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
@@ -191,9 +208,16 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
     )
 
 
+def _proxy(address: str, context: ssl.SSLContext) -> httpx.Proxy:
+    """Return the proxy at an address; `tls_config` holds for it too, as in Prometheus."""
+    url = httpx.URL(address)
+    return httpx.Proxy(url, ssl_context=context if url.scheme == "https" else None)
+
+
 def _is_usable(address: str) -> bool:
     try:
-        _ = httpx.URL(address).host  # read for its errors: httpx decodes it here
+        # It is read for its errors: httpx decodes it only here.
+        _ = httpx.URL(address).host
     except (httpx.InvalidURL, ValueError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Says in words why a connection broke: what sockets, TLS and HTTP raise leaves as the project's own errors.
+"""Says in words why a connection broke: sockets, TLS and HTTP in, the project's own errors out.
 
 certificate or handshake that fails   → `tls`
 proxy that refuses                    → `network`, tried again unless it wants another password
@@ -16,18 +16,23 @@ _MAX_CAUSES = 50
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )
-_CUT_OFF = "peer unexpectedly closed connection"  # h11's words for an end within the headers
+# h11's words for headers without an end, and for an end within the headers.
+_TOO_LONG = "Receive buffer too long"
+_CUT_OFF = "peer unexpectedly closed connection"
 
 
 def broken_connection(error: Exception, host: str) -> PollError:
-    """Return why there is no connection to a host, or no answer over it, from all that led to `error`."""
+    """Return why a host cannot be reached or does not answer, from all that led to `error`."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError) and not _is_end(cause):
             return PollError(Reason.TLS, _tls_fault(cause, host))
-    system = list(dict.fromkeys(filter(None, map(_system_words, causes))))
-    if system:
-        return _network(f"cannot reach {host}: {', '.join(system)}")
+
+    # A dictionary, for each attempt may say the same.
+    said = dict.fromkeys(map(_system_words, causes))
+    said.pop("", None)
+    if said:
+        return _network(f"cannot reach {host}: {', '.join(said)}")
     if any(map(_is_end, causes)):
         return _network(f"{host} closed the connection during the TLS handshake")
     return _network(f"the connection to {host} broke: {type(error).__name__}")
@@ -38,18 +43,24 @@ def broken_answer(error: Exception, host: str, *, begun: bool) -> PollError:
     if begun:
         return _network(f"the answer of {host} broke off, or is not HTTP from there on")
     words = [str(cause) for cause in _causes(error) if type(cause).__module__.startswith("h11")]
+    if _TOO_LONG in words:
+        return _network(f"the headers of what {host} answered are too long")
     if not words or _CUT_OFF in words:
-        return _network(f"{host} closed the connection without a complete answer")
+        # What does not speak HTTP often ends so too, after a line of its own that nobody hands on.
+        return _network(
+            f"{host} closed the connection without a complete answer in HTTP;"
+            " if that goes on, another protocol or port may be meant"
+        )
     return _network(f"what {host} answered is not HTTP; another protocol or port may be meant")
 
 
 def broken_body(host: str) -> PollError:
-    """Return what is wrong with a body that nothing but the end of the connection ended, in its middle."""
+    """Return what is wrong where a connection ended within a body that has no length."""
     return _network(f"the connection to {host} ended in the middle of the answer")
 
 
 def refused_by_proxy(answer: str) -> PollError:
-    """Return why a proxy built no tunnel: `answer` is its status and what it says about it, fit for a log."""
+    """Return why a proxy built no tunnel; `answer` is its status and words, fit for a log."""
     if answer.startswith("407"):
         message = f"the proxy wants another user and password in api.proxy_url: HTTP {answer}"
         return PollError(Reason.NETWORK, message)
@@ -88,7 +99,7 @@ def _tls_fault(error: ssl.SSLError, host: str) -> str:
 
 
 def _system_words(error: BaseException) -> str:
-    """Return what the system says about a connection: asyncio's own words would name the address as well."""
+    """Return what the system says about a connection; asyncio would name the address as well."""
     if not isinstance(error, OSError) or isinstance(error, ssl.SSLError) or error.errno is None:
         return ""
     if isinstance(error, socket.gaierror):

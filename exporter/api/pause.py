@@ -3,15 +3,19 @@
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from exporter.clock import Clock
+from exporter.clock import SECONDS_A_DAY, Clock
 from exporter.errors import PollError, Reason
 
-_LONGEST = 86_400.0
-_FRESH = 60.0  # seconds; an answer whose Date is older may have been kept by a cache
+_LONGEST = float(SECONDS_A_DAY)
+# Seconds: an answer whose Date is older may have been kept by a cache.
+_FRESH = 60.0
 
 
 class Pause:
-    """Until when no request may go out, and what the API said about it. Outlives a client, as the API does."""
+    """Until when no request may go out, and what the API said about it.
+
+    It outlives a client, for the API is the same to the next one.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,24 +28,24 @@ class Pause:
         return max(0.0, self._until - self._clock.monotonic())
 
     def begin(self, seconds: float, error: PollError) -> None:
-        """Let so many seconds pass without a request, because of an answer that ended in `error`."""
+        """Let so many seconds pass without a request, for an answer that ended in `error`."""
         until = self._clock.monotonic() + seconds
         if until > self._until:
             self._until, self._asked = until, error
 
     def check(self) -> None:
-        """Raise PollError, with the reason of the answer that asked for it, while no request may go out."""
+        """Raise PollError while no request may go out, with the reason of the answer before."""
         if seconds := self.seconds:
             message = f"no request for another {seconds:.0f} s: {self._asked}"
             raise PollError(self._asked.reason, message, retryable=True)
 
 
 def retry_after(value: str, date: str, now: float) -> float:
-    """Return how long an answer asks to wait, in seconds: at most a day, 0 where it does not say or makes no sense.
+    """Return how long an answer asks to wait, in seconds; 0 where it does not say, a day at most.
 
-    `value` and `date` are its headers Retry-After and Date. The server's own clock is the measure of its dates, so that
-    one that is wrong here does no harm; but not where its Date is old, as a cache sends it, and the date that
-    it names is still to come by the clock here.
+    `value` and `date` are its headers Retry-After and Date. Dates are measured by the server's own
+    clock, so that a wrong clock here does no harm. A cache may send an old Date, though: where it
+    is old and Retry-After still to come, the clock here counts.
     """
     value = value.strip()
     if value.isascii() and value.isdigit():

@@ -1,33 +1,43 @@
 """Keeps secrets out of what is quoted from outside, in whatever form a server may send them back.
 
-A text is searched three times: as it is, as it reads once all escapes in it are resolved (percent, HTML, JSON, Python,
-one inside the other too), and for the base64 of a secret wherever in the encoded bytes it begins. What is found is
-cut out of the text itself, all at once, so that nothing is searched in what was put in its place.
+A text is searched as it is, and as it reads once all escapes in it are resolved (percent, HTML,
+JSON, Python, one inside the other too), each time also for the hexadecimal digits of a secret and
+for its base64, wherever in the encoded bytes it begins. What is found is cut out of the text
+itself, all at once, so that nothing is searched in what was put in its place.
 """
 
 import base64
 import html
+import json
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, quote_plus, unquote_to_bytes
 
 TOO_SHORT = 6
-"""A shorter secret is part of too many words to be cut out of a text: the whole text is hidden then."""
+"""A shorter secret is part of too many words to be cut out: then the whole text is hidden."""
 
-_MAX_QUOTED = 8192  # characters; what is longer is no message
-_MAX_LAYERS = 5  # of escapes inside escapes
-_LEAST_BASE64 = 4  # characters; what is left of a shorter secret would be found everywhere
+# Characters: what is longer is no message.
+_MAX_QUOTED = 8192
+# Escapes inside escapes.
+_MAX_LAYERS = 5
+# Characters: what is left of a shorter secret would be found everywhere.
+_LEAST_BASE64 = 4
+# Bytes, likewise.
+_LEAST_HEX = 3
 
 _ESCAPES = re.compile(
     r"(?P<percent>(?:%[0-9a-fA-F]{2})+)"
-    r"|(?P<html>&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{1,31});)"
+    r"|(?P<html>&(?:(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6});?|\w{1,31};))"
     r"|(?P<hex>(?:\\x[0-9a-fA-F]{2})+)"
     r"|(?P<unicode>(?:\\u[0-9a-fA-F]{4})+)"
     r"""|\\(?P<sign>[\\"'/])"""
 )
+_NOTHING = re.compile(r"(?!)")
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/_=-]*")
-_SPACE = str.maketrans("+", " ")  # a form writes a space as a plus sign
-_BASE64 = str.maketrans("-_ ", "+/+")  # two alphabets, and what a form makes of the first one
+# A form writes a space as a plus sign.
+_SPACE = str.maketrans("+", " ")
+# There are two alphabets of base64, and a form turns the plus sign of the first into a space.
+_BASE64 = str.maketrans("-_ ", "+/+")
 
 Span = tuple[int, int]
 
@@ -59,7 +69,7 @@ class Redactor:
 
 
 class _Reading:
-    """One way to read a text: its characters, and which part of the text each of them stands for."""
+    """One way to read a text: its characters, and the part of the text that each stands for."""
 
     def __init__(self, text: str, spans: list[Span]) -> None:
         self.text = text
@@ -82,18 +92,28 @@ class _Reading:
 
     def places(self, secret: str) -> Iterator[Span]:
         """Yield which parts of the text itself hold a secret."""
-        for form in {secret, _resolved(secret)}:
+        for form in {secret, _resolved(secret), _misread(secret)}:
             yield from self._places(self._plain, form.translate(_SPACE))
+        for match in _hex_digits(secret).finditer(self.text):
+            yield self._spans[match.start()][0], self._spans[match.end() - 1][1]
         for form in _base64_forms(secret):
             for start, end in _occurrences(self._base64, form):
-                while start and _BASE64_RUN.fullmatch(self.text[start - 1]):
-                    start -= 1  # noqa: PLW2901 - the first characters belong to what stands before
-                run = _BASE64_RUN.match(self.text, end)
-                yield self._spans[start][0], self._spans[(run.end() if run else end) - 1][1]
+                yield self._part(*self._whole_run(start, end))
 
     def _places(self, text: str, form: str) -> Iterator[Span]:
         for start, end in _occurrences(text, form):
-            yield self._spans[start][0], self._spans[end - 1][1]
+            yield self._part(start, end)
+
+    def _whole_run(self, start: int, end: int) -> Span:
+        """Widen a span to all the base64 around it: the secret's first bits stand before it."""
+        while start and _BASE64_RUN.fullmatch(self.text[start - 1]):
+            start -= 1
+        run = _BASE64_RUN.match(self.text, end)
+        return start, run.end() if run else end
+
+    def _part(self, start: int, end: int) -> Span:
+        """Return the part of the text itself that some of these characters stand for."""
+        return self._spans[start][0], self._spans[end - 1][1]
 
 
 def _readings(text: str) -> list[_Reading]:
@@ -134,14 +154,43 @@ def _decoded(content: bytes) -> str:
         return content.decode("latin-1")
 
 
-def _base64_forms(secret: str) -> Iterator[str]:
-    """Yield the characters that the base64 of any text with the secret in it holds, for each place to begin at."""
+def _misread(secret: str) -> str:
+    """Return what a server takes a secret for that reads every text as Latin-1."""
+    return secret.encode(errors="replace").decode("latin-1")
+
+
+def _hex_digits(secret: str) -> re.Pattern[str]:
+    """Return a pattern for the bytes of a secret in hexadecimal digits, side by side or apart."""
     content = secret.encode(errors="replace")
+    if len(content) < _LEAST_HEX:
+        return _NOTHING
+    return re.compile("[ :]?".join(f"{byte:02x}" for byte in content), re.ASCII | re.IGNORECASE)
+
+
+def _base64_forms(secret: str) -> Iterator[str]:
+    """Yield what the base64 of any text with the secret in it holds.
+
+    The text may have the secret as JSON or a form writes it, too.
+    """
+    as_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    for form in {
+        secret,
+        *as_json,
+        quote(secret, errors="replace"),
+        quote_plus(secret, errors="replace"),
+    }:
+        yield from _base64_within(form.encode(errors="replace"))
+
+
+def _base64_within(content: bytes) -> Iterator[str]:
+    """Yield what the base64 of anything with `content` in it holds.
+
+    Three bytes become four characters, so that there are three places to begin at.
+    """
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + content).decode().rstrip("=")
-        first = (
-            before * 8 + 5
-        ) // 6  # a character that holds bits of what stands before is not known
+        # The first character may hold bits of what stands before, which is not known.
+        first = (before * 8 + 5) // 6
         last = (before + len(content)) * 8 // 6
         if last - first >= _LEAST_BASE64:
             yield encoded[first:last].translate(_BASE64)
@@ -155,7 +204,10 @@ def _occurrences(text: str, part: str) -> Iterator[Span]:
 
 
 def _without(text: str, found: list[tuple[int, int, str]]) -> str:
-    """Return a text without the parts that were found; of those that overlap, the first and longest gives the name."""
+    """Return a text without the parts that were found.
+
+    Of parts that overlap, the first and longest gives the name.
+    """
     kept, position = "", 0
     for start, end, name in sorted(found, key=lambda part: (part[0], -part[1])):
         if start >= position:

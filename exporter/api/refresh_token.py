@@ -1,4 +1,7 @@
-"""The refresh token: spent when it is used, so what replaces it is kept at once, in a file where one is named."""
+"""The refresh token, which is spent when it is used.
+
+So what replaces it is kept at once, in a file too where one is named.
+"""
 
 from pathlib import Path
 
@@ -6,13 +9,20 @@ import structlog
 
 from exporter.api.redaction import Redactor
 from exporter.api.secrets import read_secret, saving_fault, write_secret
+from exporter.clock import Clock
 from exporter.errors import PollError
+
+_LOOKS = 7  # into the file for a token that another process is about to save
+_BETWEEN_LOOKS = 0.5  # seconds
 
 _log = structlog.get_logger(__name__)
 
 
 class RefreshToken:
-    """Holds the refresh token in memory and, where it has a path, in a file that others may change as well."""
+    """Holds the refresh token in memory and, where it has a path, in a file.
+
+    Others may change the file as well.
+    """
 
     def __init__(self, path: Path | None, redactor: Redactor) -> None:
         self._path = path
@@ -24,7 +34,7 @@ class RefreshToken:
     def current(self, *, needed: bool) -> str | None:
         """Return the token in memory, or that of the file where somebody put another one into it.
 
-        Raises PollError `auth` where there is none because the file cannot be used, and one is `needed`.
+        Raises PollError `auth` where one is `needed`, and there is none that can be used.
         """
         if self._path is None:
             return self._value
@@ -40,8 +50,22 @@ class RefreshToken:
             self._redactor.remember("refresh token", stored)
         return self._value
 
+    async def another(self, refused: str, clock: Clock, *, patient: bool) -> str | None:
+        """Return what has taken the place of a token that the API refused; None where nothing has.
+
+        Where two processes send the same token, one may be refused before the other has saved its
+        answer. A caller that is `patient` waits some seconds for that.
+        """
+        for look in range(_LOOKS if patient and self._path else 1):
+            if look:
+                await clock.sleep(_BETWEEN_LOOKS)
+            value = self.current(needed=False)
+            if value != refused:
+                return value
+        return None
+
     def warn_before_spending(self) -> None:
-        """Log that a token from the file is about to be spent for one that cannot be saved, if that is so."""
+        """Log it where a token from the file is about to be spent for one that cannot be saved."""
         if self._path is None or self._value != self._seen_in_file:
             return
         if fault := saving_fault(self._path):
@@ -52,7 +76,7 @@ class RefreshToken:
             )
 
     def keep(self, value: object) -> None:
-        """Keep what an answer holds as refresh token, if it is one: the token before it is spent."""
+        """Keep an answer's refresh token, if there is one: the token before it is spent."""
         if not isinstance(value, str) or not value or not value.isprintable():
             return
         self._value = value
@@ -67,7 +91,7 @@ class RefreshToken:
                 )
 
     def save_again(self) -> None:
-        """Save a token that could not be saved so far, unless somebody put another one into the file."""
+        """Save a token that was not saved so far, unless somebody put another into the file."""
         if not self._unsaved or self._path is None:
             return
         value = self.current(needed=False)
@@ -75,7 +99,7 @@ class RefreshToken:
             _log.info("refresh token saved at last", path=str(self._path))
 
     def forget(self) -> None:
-        """Forget the token, which the API refused; the one in the file counts again once it is another."""
+        """Forget the token, which the API refused. The file counts again once it holds another."""
         self._value = None
         self._unsaved = False
 

@@ -1,4 +1,4 @@
-"""Reads secret files when a secret is needed, and keeps the refresh token that the API hands out."""
+"""Reads secret files when a secret is needed, and saves the refresh token in its own."""
 
 import errno
 import os
@@ -18,39 +18,39 @@ _MAX_BYTES = 64 * 1024
 def read_secret(path: Path, what: str) -> str:
     """Return a file's content without byte order mark and surrounding white space.
 
-    Raises PollError `auth`, naming `what` and the path, where the file is missing, unreadable, empty or no secret.
+    Raises PollError `auth`, naming `what` and the path, where the file is missing, unreadable,
+    empty or no secret.
     """
     try:
-        descriptor = os.open(
-            path, os.O_RDONLY | os.O_NONBLOCK
-        )  # a pipe must not hold up everything
+        # Opening a pipe would wait for its writer, and hold up everything.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise PollError(Reason.AUTH, f"{what} {path} is no regular file")
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a path"
-        raise PollError(Reason.AUTH, f"{what} {path} cannot be read: {why}") from None
+        raise PollError(Reason.AUTH, f"{what} {path} cannot be read: {why}") from error
     if len(content) > _MAX_BYTES:
         raise PollError(Reason.AUTH, f"{what} {path} is too large for a secret")
     return _checked(content, f"{what} {path}")
 
 
 def secret(value: SecretStr | None, path: Path | None, what: str) -> str:
-    """Return a secret that the configuration holds itself (`value`) or names a file for (`path`)."""
+    """Return a secret that the configuration holds (`value`) or names a file for (`path`)."""
     if path is not None:
         return read_secret(path, what + "_file")
-    return _checked(
-        value.get_secret_value().encode(errors="surrogateescape") if value else b"", what
-    )
+    text = value.get_secret_value() if value else ""
+    return _checked(text.encode(errors="surrogateescape"), what)
 
 
 def write_secret(path: Path, value: str) -> None:
-    """Save a secret in a file, or in the file that a link leads to. Raises OSError where neither way works.
+    """Save a secret in a file, or in the file that a link leads to.
 
-    The file is replaced by a rename, and is then readable by its owner alone. Where that does not work (a single file
-    mounted into a container, a folder that is read-only) or would leave the spent secret under another name of the
-    file or take the file from its owner, it is written in place and keeps its mode.
+    The file is replaced by a rename, and is then readable by its owner alone. It is written in
+    place, and keeps its mode, where a rename does not work (a single file mounted into a container,
+    a folder that is read-only), would leave the spent secret under another name of the file, or
+    would take the file from its owner. Raises OSError where neither way works.
     """
     target = _target(path)
     content = value.encode() + b"\n"
@@ -67,7 +67,7 @@ def write_secret(path: Path, value: str) -> None:
 
 
 def saving_fault(path: Path) -> str:
-    """Return why a secret could be saved in a file neither by a rename in its folder nor in place; else nothing.
+    """Return why a secret can be saved in a file neither by a rename nor in place; else nothing.
 
     Looks without changing the file: for a moment there is an empty file beside it.
     """
@@ -77,7 +77,8 @@ def saving_fault(path: Path) -> str:
         return str(error.strerror)
     in_place = _overwriting_fault(target)
     rename = _renaming_fault(target)
-    if in_place == os.strerror(errno.EPERM):  # somebody made it immutable, for a rename too
+    if in_place == os.strerror(errno.EPERM):
+        # Somebody made the file immutable, which forbids a rename too.
         rename = rename or in_place
     if not rename or not in_place:
         return ""
@@ -93,8 +94,8 @@ def _target(path: Path) -> Path:
         mode = target.stat().st_mode
     except FileNotFoundError:
         return target
-    except ValueError:
-        raise OSError(errno.EINVAL, "not a path") from None
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "not a path") from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
@@ -103,7 +104,7 @@ def _target(path: Path) -> Path:
 
 
 def _belongs_to_others(target: Path) -> bool:
-    """Whether a file has other names too or another owner, both of which a rename would leave behind."""
+    """Whether a file has other names too, or another owner, which a rename would leave behind."""
     with suppress(FileNotFoundError):
         now = target.stat()
         return now.st_nlink > 1 or now.st_uid != os.geteuid()
@@ -111,9 +112,7 @@ def _belongs_to_others(target: Path) -> bool:
 
 
 def _replace(target: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(
-        prefix=f".{target.name[:100]}.", dir=target.parent
-    )  # mode 0600 from birth
+    descriptor, temporary = _file_beside(target)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -123,17 +122,27 @@ def _replace(target: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    with suppress(OSError):  # the secret is there; this only makes it survive a power cut
+    # The secret is there; this only makes it survive a power cut.
+    with suppress(OSError):
         _sync(target.parent)
 
 
+def _file_beside(target: Path) -> tuple[int, str]:
+    """Create a file in the same folder, for its owner alone; return descriptor and path."""
+    return tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+
+
 def _overwrite(target: Path, content: bytes) -> None:
-    """Write over a file so that it holds one whole secret at every step, for what surrounds it is white space."""
+    """Write over a file so that it holds one whole secret at every step.
+
+    What surrounds the secret meanwhile is white space, which readers leave out.
+    """
     descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
     try:
         size = os.fstat(descriptor).st_size
         room = b"\n" * (len(content) - size)
-        _write_all(descriptor, room, size)  # a full disk shows here, before the old secret is gone
+        # A full disk shows here, before the old secret is gone.
+        _write_all(descriptor, room, size)
         _write_all(descriptor, content.ljust(size, b"\n"), 0)
         os.fsync(descriptor)
         os.ftruncate(descriptor, len(content))
@@ -157,7 +166,7 @@ def _sync(folder: Path) -> None:
 
 def _renaming_fault(target: Path) -> str:
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+        descriptor, temporary = _file_beside(target)
         os.close(descriptor)
         Path(temporary).unlink()
     except OSError as error:
@@ -178,19 +187,24 @@ def _overwriting_fault(target: Path) -> str:
 
 
 def _is_mounted(target: Path) -> bool:
-    """Whether a file is a mount of its own, as a single file is in a container: nothing can be renamed onto it."""
+    """Whether a file is a mount of its own, as a single file in a container is.
+
+    Nothing can be renamed onto it.
+    """
     try:
         mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
         return False
     points = (line.split(b" ")[4] for line in mounts.splitlines())
-    return os.fsencode(target) in {
-        point.decode("unicode_escape").encode("latin-1") for point in points
-    }
+    plain = (point.decode("unicode_escape").encode("latin-1") for point in points)
+    return os.fsencode(target) in plain
 
 
 def _is_protected(target: Path) -> bool:
-    """Whether a file belongs to somebody else in a folder such as /tmp, where only owners replace their files."""
+    """Whether a file belongs to somebody else in a folder such as /tmp.
+
+    There, only owners replace their files.
+    """
     file, folder = target.stat(), target.parent.stat()
     owned = os.geteuid() in (0, file.st_uid, folder.st_uid)
     return bool(folder.st_mode & stat.S_ISVTX) and not owned
@@ -200,6 +214,7 @@ def _checked(content: bytes, source: str) -> str:
     try:
         value = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
+        # Without the cause, which holds the secret.
         raise PollError(Reason.AUTH, f"{source} is not UTF-8 text") from None
     if not value:
         raise PollError(Reason.AUTH, f"{source} is empty")

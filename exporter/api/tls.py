@@ -1,4 +1,7 @@
-"""TLS towards the API: the files of `tls_config`, and the same verdict about a certificate on every Python."""
+"""TLS towards the API.
+
+The files of `tls_config`, and the same verdict about a certificate on every Python.
+"""
 
 import ssl
 import stat
@@ -11,13 +14,16 @@ _WHERE = "api.tls_config."
 
 
 def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
-    """Return the context for connections to the API. Raises ConfigError for every file that cannot be used."""
+    """Return the context for connections to the API.
+
+    Raises ConfigError for every file that cannot be used.
+    """
     context, problems = _trusting(tls.ca_file)
     problems += _identify(context, tls.cert_file, tls.key_file)
     if problems:
         raise ConfigError(problems)
-    # Python 3.13 began to refuse private authorities that lack what RFC 5280 wants of them, and to trust those that
-    # another one vouches for. Both are taken on every Python, as Prometheus takes them.
+    # Python 3.13 began to refuse private authorities that lack what RFC 5280 wants of them, and to
+    # trust those that another one vouches for. Every Python takes both here, as Prometheus does.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if tls.insecure_skip_verify:
@@ -27,7 +33,7 @@ def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
 
 
 def _trusting(ca_file: Path | None) -> tuple[ssl.SSLContext, list[Problem]]:
-    """Return a context that trusts the authorities of a file alone, or the system's where none is named."""
+    """Return a context that trusts the authorities of a file alone, or without one the system's."""
     fault = _fault(ca_file) if ca_file else ""
     try:
         if not fault:
@@ -44,20 +50,22 @@ def _identify(
     if cert_file is None:
         return []
     files = {"cert_file": cert_file, "key_file": key_file or cert_file}
+    faults = {name: _fault(path) for name, path in files.items()}
     problems = [
-        Problem(_WHERE + name, f"{path} {fault}")
-        for name, path in files.items()
-        if (fault := _fault(path))
+        Problem(_WHERE + name, f"{files[name]} {fault}") for name, fault in faults.items() if fault
     ]
     if problems:
+        # Where one file serves for both, it is told of once.
         return problems[: len(set(files.values()))]
     if not _is_certificate(cert_file):
         return [Problem(_WHERE + "cert_file", f"{cert_file} holds no certificate in PEM form")]
     try:
-        context.load_cert_chain(cert_file, key_file, password="")  # never ask a terminal
+        # With a password, even an empty one, OpenSSL does not ask the terminal for it.
+        context.load_cert_chain(cert_file, key_file, password="")
     except (ssl.SSLError, ValueError) as error:
         where = _WHERE + ("key_file" if key_file else "cert_file")
-        return [Problem(where, f"{files['key_file']} {_key_fault(files['key_file'], error)}")]
+        path = files["key_file"]
+        return [Problem(where, f"{path} {_key_fault(path, error)}")]
     return []
 
 
@@ -66,7 +74,8 @@ def _fault(path: Path) -> str:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            return "is no regular file"  # reading a pipe might take for ever
+            # Reading a pipe might take for ever.
+            return "is no regular file"
         path.read_bytes()
     except OSError as error:
         return f"cannot be read: {error.strerror}"

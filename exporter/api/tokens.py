@@ -3,23 +3,28 @@
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from exporter.clock import MILLISECONDS_FROM, Clock
-from exporter.errors import PollError, Reason
+from exporter.errors import PollError, Reason, RefusedError
 
 _DEFAULT_LIFETIME = 3600.0
-_LEAST_LIFETIME = (
-    30.0  # a token that lives less is one whose expiry was misread, by a wrong clock for example
-)
-_MARGIN = 300.0  # a token is renewed so many seconds before it expires, or after four fifths of a short life
+
+# An expiry that leaves a token less was misread, for example because of a wrong clock.
+_LEAST_LIFETIME = 30.0
+
+# A token is renewed so long before it expires, or after four fifths of a short life.
+_SECONDS_BEFORE_EXPIRY = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token: when it expires by the wall clock (0: unknown) and until when to use it by the monotonic one.
+    """An access token and how long it is good.
 
-    `from_login` is for one that e-mail and password brought, rather than a refresh token or the configuration.
+    `expires_at` is when by the wall clock, 0 where that is not known; `renew_at` and `valid_until`
+    go by the monotonic one. `from_login` is for a token that e-mail and password brought.
     """
 
     value: str = field(repr=False)
@@ -30,38 +35,63 @@ class Token:
 
 
 def given_token(value: str) -> Token:
-    """Return a token that the configuration gives, which nothing can renew. Raises PollError `auth`."""
-    return Token(_carried(value), _claims(value).get("exp", 0.0))
+    """Return a token of the configuration, which nothing can renew. Raises PollError `auth`."""
+    return Token(_sendable(value), _claims(value).get("exp", 0.0))
+
+
+def access_token(answer: Mapping[str, Any], endpoint: str, *, from_login: bool) -> str:
+    """Return the access token in the answer of a sign-in. Raises PollError if there is none."""
+    for name in ("accessToken", "token"):
+        value = answer.get(name)
+        if isinstance(value, str) and value:
+            return value
+    if from_login:
+        raise RefusedError(
+            f"POST {endpoint}: signed in, but no access token came: the e-mail address is not"
+            " verified yet, or the account needs MFA (then use a refresh token of a full session)"
+        )
+    raise PollError(Reason.INVALID_RESPONSE, f"POST {endpoint}: no accessToken in the answer")
 
 
 def issued_token(value: str, expires_at: object, clock: Clock, *, from_login: bool) -> Token:
-    """Return a token that the API has just issued, with the `expiresAt` of its answer. Raises PollError `auth`.
+    """Return a token that the API has just issued. Raises PollError `auth`.
 
-    Its life is counted from when the API says that it began (`iat`), for the clock here may be wrong, to the first of
-    `expiresAt` and the token's own `exp` that leaves it one; where none does, it is the usual hour.
+    `expires_at` is what the answer says. The token lives from its own `iat`, for the clock here may
+    be wrong, until `expires_at` or its own `exp`: the first that makes sense, else for an hour.
     """
     claims = _claims(value)
     now = clock.time()
     began = claims.get("iat", now)
     ends = (_unix_seconds(expires_at), claims.get("exp", 0.0))
     end = next((end for end in ends if end - began >= _LEAST_LIFETIME), 0.0)
+
     lifetime = end - began if end else _DEFAULT_LIFETIME
     valid_until = clock.monotonic() + lifetime
-    renew_at = valid_until - min(_MARGIN, lifetime / 5)
-    return Token(_carried(value), end or now + _DEFAULT_LIFETIME, renew_at, valid_until, from_login)
+    return Token(
+        _sendable(value),
+        expires_at=end or now + _DEFAULT_LIFETIME,
+        renew_at=valid_until - min(_SECONDS_BEFORE_EXPIRY, lifetime / 5),
+        valid_until=valid_until,
+        from_login=from_login,
+    )
 
 
-def _carried(value: str) -> str:
+def _sendable(value: str) -> str:
     if not value.isascii() or not value.isprintable():
         raise PollError(Reason.AUTH, "the bearer token holds characters that HTTP cannot carry")
     return value
 
 
 def _unix_seconds(value: object) -> float:
-    """Return an instant, whose unit the API does not document and which may be text, in seconds; 0 where it is none."""
+    """Return an instant in seconds; 0 where it is none.
+
+    The API documents no unit: it may come in seconds or milliseconds, and as text.
+    """
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e16:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    if not 0 < value < 1e16:
         return 0.0
     return value / 1000 if value > MILLISECONDS_FROM else float(value)
 
@@ -70,11 +100,9 @@ def _claims(token: str) -> dict[str, float]:
     """Return the instants in a JWT's unverified claims; nothing where it is no JWT."""
     try:
         payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return {
-            name: _unix_seconds(claims[name])
-            for name in ("iat", "exp")
-            if _unix_seconds(claims.get(name))
-        }
+        padding = "=" * (-len(payload) % 4)
+        claims = json.loads(base64.urlsafe_b64decode(payload + padding))
+        instants = {name: _unix_seconds(claims.get(name)) for name in ("iat", "exp")}
     except (IndexError, binascii.Error, ValueError, AttributeError, RecursionError):
         return {}
+    return {name: instant for name, instant in instants.items() if instant}

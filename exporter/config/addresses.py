@@ -1,6 +1,6 @@
-"""Addresses of the API and of a proxy: the same verdict on every Python, and nothing that HTTP cannot use.
+"""Addresses of the API and of a proxy: nothing that HTTP cannot use, the same on every Python.
 
-What is left to the HTTP client is whether a name in another script than ASCII has a form that DNS knows.
+Whether a name in another script than ASCII has a form that DNS knows is left to the HTTP client.
 """
 
 import ipaddress
@@ -27,8 +27,8 @@ def usable_address(value: str, info: ValidationInfo) -> str:
     if _MORE_THAN_AN_ADDRESS.fullmatch(value):
         raise ValueError("expected no user, password, query or fragment in it")
     parts = _parts(_API, value, "https://host[:port][/path]")
-    plain = parts["scheme"].lower() == "http"
-    if plain and not info.data.get("allow_plain_http") and not _is_loopback(parts["host"]):
+    permitted = info.data.get("allow_plain_http") or _is_loopback(parts["host"])
+    if parts["scheme"].lower() == "http" and not permitted:
         raise ValueError(
             "expected https: http shows the token to everybody on the way"
             " (allow_plain_http permits it)"
@@ -60,7 +60,8 @@ def _check_host(host: str) -> None:
     elif host.isascii():
         good = bool(_NAME.fullmatch(host)) and len(host) <= _MAX_NAME
     else:
-        good = True  # as far as can be told here
+        # As far as can be told here.
+        good = True
     if not good:
         raise ValueError("expected the name of a host, an IPv4 address or [an IPv6 address]")
 
@@ -77,7 +78,8 @@ def _is_loopback(host: str) -> bool:
         return True
     address = _ip(host)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        return address.ipv4_mapped.is_loopback  # which Pythons before 3.13 do not look at
+        # Pythons before 3.13 do not look at this themselves.
+        return address.ipv4_mapped.is_loopback
     return address is not None and address.is_loopback
 
 

@@ -1,4 +1,4 @@
-"""Reads a YAML file: what it says, where it says it, and everything that a configuration may not hold."""
+"""Reads a YAML file: what it says, where it says it, and what a configuration may not hold."""
 
 import os
 import re
@@ -17,7 +17,8 @@ from exporter.errors import ConfigError, Problem
 _MAX_BYTES = 10 << 20
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 20
-_PATIENCE = 1.0  # seconds for each piece that comes out of a pipe
+# Seconds for each piece that comes out of a pipe.
+_PATIENCE = 1.0
 _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 _YAMLS_OWN_WORDS = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|[][{},:.!> -])')*""")
@@ -41,7 +42,8 @@ def read(path: Path, places: Places, problems: list[Problem]) -> Any:
         return {} if document is None else document
     except OSError as error:
         raise ConfigError([Problem(name, f"cannot be read: {error.strerror}")]) from error
-    except UnicodeDecodeError:  # the cause holds the file's content
+    except UnicodeDecodeError:
+        # Without the cause, which holds the file's content; so do those below.
         raise ConfigError([Problem(name, "expected UTF-8 text")]) from None
     except RecursionError as error:
         raise ConfigError([Problem(name, "expected a few levels")]) from error
@@ -49,13 +51,16 @@ def read(path: Path, places: Places, problems: list[Problem]) -> Any:
         place = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
         fault = Problem(place, "not YAML: control characters are not allowed")
         raise ConfigError([*problems, fault]) from None
-    except yaml.MarkedYAMLError as error:  # it quotes the line, which may hold a secret
+    except yaml.MarkedYAMLError as error:
         place = _place(name, error.problem_mark) if error.problem_mark else name
         raise ConfigError([*problems, Problem(place, f"not YAML: {_sentence(error)}")]) from None
 
 
 def _content(path: Path) -> bytes:
-    """Return what a file or a pipe holds. A pipe that gives nothing for a moment must not hold up everything."""
+    """Return what a file or a pipe holds.
+
+    A pipe that gives nothing for a moment must not hold up everything.
+    """
     with FileIO(path, opener=_opened) as file:
         mode = os.fstat(file.fileno()).st_mode
         content = file.read(_MAX_BYTES + 1) if stat.S_ISREG(mode) else _piped(file)
@@ -109,7 +114,7 @@ def _walk(
     name: str,
     places: Places,
 ) -> Iterator[Problem]:
-    """Note the place of every node below `node`; yield what a configuration may not hold, and cut it out."""
+    """Note the place of every node below one; yield what may not be there, and cut it out."""
     place = _place(name, node.start_mark)
     places.note(dotted(location), place)
     if len(places) > _MAX_VALUES:

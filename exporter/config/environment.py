@@ -15,7 +15,7 @@ _WAYS = frozenset({"authorization", "login", "refresh_token_file"})
 
 
 class Environment(BaseSettings):
-    """The environment variables, each named `FLASHBACK_` and the field in capitals. Empty means unset."""
+    """The environment variables, each `FLASHBACK_` and the field in capitals. Empty means unset."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_ignore_empty=True, hide_input_in_errors=True
@@ -34,12 +34,11 @@ class Environment(BaseSettings):
             if value and not str(value).isprintable():
                 yield Problem(_variable(name), "expected one line of printable text")
         if self.password and self.password_file:
-            yield Problem(
-                self._names("password", "password_file"), "expected one of them, not both"
-            )
+            both = self._names("password", "password_file")
+            yield Problem(both, "expected one of them, not both")
 
     def filled(self, section: Mapping[str, Any], places: Places) -> dict[str, Any]:
-        """Return the section `api` with what the environment adds to it, and note which variables that is from.
+        """Return the section `api` with what the environment adds, and note which variables did.
 
         Relative paths in variables start at the working directory.
         """

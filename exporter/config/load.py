@@ -1,4 +1,4 @@
-"""Reads the configuration: YAML file and environment in, one frozen `Config` out, or every problem at once."""
+"""Reads the configuration: YAML and environment in, a frozen `Config` out or every problem."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +26,9 @@ def load_config(path: Path | None, environment: Environment | None = None) -> Co
     try:
         config = Config.model_validate(content, context=path.parent if path else None)
     except ValidationError as error:
-        faults = error.errors(include_input=False)
-        problems += [places.located(Problem(dotted(it["loc"]), it["msg"])) for it in faults]
+        for fault in error.errors(include_input=False):
+            problem = Problem(dotted(fault["loc"]), fault["msg"])
+            problems.append(places.located(problem))
     if problems:
         raise ConfigError(problems)
     return config.given_at(places)

@@ -43,7 +43,7 @@ class Places:
         self._of[key] = place
 
     def located(self, problem: Problem) -> Problem:
-        """Return a problem that names a key alone with the place of that key, or of the nearest one around it."""
+        """Return a problem that names a key alone with its place, or that of the key around it."""
         key = nearest = problem.where
         while nearest and nearest not in self._of:
             nearest = _LAST_STEP.sub("", nearest) if _LAST_STEP.search(nearest) else ""

@@ -1,6 +1,6 @@
 """The shape of the configuration: frozen sections with every key, its default and its limits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -30,14 +30,14 @@ MetricName = Annotated[str, one_of(metric.short_name for metric in METRICS)]
 
 _MAX_FILTERS = 50_000
 _NO_WAY_TO_SIGN_IN = (
-    "expected a way to sign in: authorization, login or refresh_token_file here, or in the environment"
-    " FLASHBACK_EMAIL and FLASHBACK_PASSWORD (or FLASHBACK_PASSWORD_FILE), FLASHBACK_REFRESH_TOKEN_FILE"
-    " or FLASHBACK_ACCESS_TOKEN"
+    "expected a way to sign in: authorization, login or refresh_token_file here, or in the"
+    " environment FLASHBACK_EMAIL and FLASHBACK_PASSWORD (or FLASHBACK_PASSWORD_FILE),"
+    " FLASHBACK_REFRESH_TOKEN_FILE or FLASHBACK_ACCESS_TOKEN"
 )
 
 
 class Authorization(Settings):
-    """A fixed bearer token, given in place or, better, in a file that is read again for every request."""
+    """A fixed bearer token, given in place or, better, in a file that is read for every request."""
 
     credentials: Annotated[SecretStr, AfterValidator(usable_token)] | None = None
     credentials_file: File | None = None
@@ -99,7 +99,7 @@ class Api(Settings):
 
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield where there is not exactly one way to sign in; a refresh token may stand beside a password."""
+        """Yield where there is no way to sign in, or two that do not go together."""
         ways = {"authorization", "login", "refresh_token_file"} & given.keys()
         if "authorization" in ways and len(ways) > 1:
             fault = "expected one way to sign in: authorization, or login and/or refresh_token_file"
@@ -117,7 +117,7 @@ class Polling(Settings):
 
 
 class Filters(Settings):
-    """Which records the API returns. It combines repo_id, ai_llm_id and repo_ai_api_key_id with OR."""
+    """Which records the API returns; it joins repo_id, ai_llm_id and repo_ai_api_key_id with OR."""
 
     repo_id: FilterValues = ()
     ai_llm_id: FilterValues = ()
@@ -132,8 +132,9 @@ class Filters(Settings):
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where the address of a request would be longer than HTTP clients send."""
         lists = [values for values in given.values() if isinstance(values, list | tuple)]
-        texts = (str(value) for values in lists for value in values)
-        if sum(len(quote(f"{text},", safe="", errors="replace")) for text in texts) > _MAX_FILTERS:
+        texts = (f"{value}," for values in lists for value in values)
+        length = sum(len(quote(text, safe="", errors="replace")) for text in texts)
+        if length > _MAX_FILTERS:
             limit = f"one request takes {_MAX_FILTERS} characters of them at most"
             yield Problem("", f"expected fewer values: {limit}")
 
@@ -164,22 +165,10 @@ class Config(Settings):
     @classmethod
     def contradictions(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield where names are not different, or data would be too old before the next poll."""
-        default = Polling()
-        poll, queries = given.get("poll"), given.get("queries")
-        times = poll if isinstance(poll, Mapping) else {}
-        age = seconds_or(times.get("max_data_age"), default.max_data_age)
-        names = set()
-        for number, query in enumerate(queries if isinstance(queries, list) else [{}]):
-            section = query if isinstance(query, Mapping) else {}
-            name = str(section.get("name", Query().name))
-            if name in names:
-                yield Problem(f"queries[{number}].name", "expected a different name for each")
-            names.add(name)
-            own = section.get("interval")
-            interval = times.get("interval") if own is None else own
-            if seconds_or(interval, default.interval) >= age:
-                key = "poll.interval" if own is None else f"queries[{number}].interval"
-                yield Problem(key, "expected an interval shorter than poll.max_data_age")
+        queries = given.get("queries")
+        sections = [_keys(query) for query in queries] if isinstance(queries, list) else [{}]
+        yield from _repeated_names(sections)
+        yield from _long_intervals(_keys(given.get("poll")), sections)
 
     def given_at(self, places: Places) -> "Config":
         """Return this configuration, knowing where its keys were given."""
@@ -194,3 +183,33 @@ class Config(Settings):
     def interval(self, query: Query) -> float:
         """Return the seconds between two polls of a query."""
         return self.poll.interval if query.interval is None else query.interval
+
+
+def _keys(section: Any) -> Mapping[str, Any]:
+    """Return the keys of a section; none where it is no section, which is reported elsewhere."""
+    return section if isinstance(section, Mapping) else {}
+
+
+def _repeated_names(queries: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    unnamed = Query().name
+    names = set()
+    for number, query in enumerate(queries):
+        name = str(query.get("name", unnamed))
+        if name in names:
+            yield Problem(f"queries[{number}].name", "expected a different name for each")
+        names.add(name)
+
+
+def _long_intervals(
+    poll: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Yield where data would be too old before the next poll."""
+    default = Polling()
+    age = seconds_or(poll.get("max_data_age"), default.max_data_age)
+    usual = seconds_or(poll.get("interval"), default.interval)
+    for number, query in enumerate(queries):
+        own = query.get("interval")
+        key = "poll.interval" if own is None else f"queries[{number}].interval"
+        interval = usual if own is None else seconds_or(own, default.interval)
+        if interval >= age:
+            yield Problem(key, "expected an interval shorter than poll.max_data_age")

@@ -1,4 +1,4 @@
-"""What the configuration is made of: durations, sizes, paths and addresses, and the base of its sections."""
+"""What the configuration is made of: durations, sizes, paths, texts, and its sections' base."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +34,8 @@ _DURATION_UNITS = {
 _DURATION = re.compile(
     "".join(rf"(?:(?P<{unit}>\d+){unit})?" for unit in _DURATION_UNITS), re.ASCII
 )
-_MAX_DURATION = 2**63 / 1e9  # as in Prometheus
+# As in Prometheus: 2^63 nanoseconds.
+_MAX_DURATION = 2**63 / 1e9
 _SIZE_UNITS = {
     "": 1,
     "B": 1,
@@ -50,13 +51,15 @@ _SIZE = re.compile(rf"(\d+) ?({'|'.join(_SIZE_UNITS)})", re.ASCII)
 
 
 def parse_duration(value: Any) -> float:
-    """Return a Prometheus duration such as `30s` or `1h30m` in seconds; ValueError says what was expected."""
+    """Return a Prometheus duration such as `30s` or `1h30m` in seconds.
+
+    ValueError says what was expected.
+    """
     match = _DURATION.fullmatch(value) if isinstance(value, str) and len(value) < 100 else None
     if not match or not value:
         raise ValueError("expected a duration such as 30s, 5m or 1h30m")
-    seconds = sum(
-        int(count) * _DURATION_UNITS[unit] for unit, count in match.groupdict(default="0").items()
-    )
+    counts = match.groupdict(default="0")
+    seconds = sum(int(counts[unit]) * size for unit, size in _DURATION_UNITS.items())
     if seconds > _MAX_DURATION:
         raise ValueError("expected a duration of less than 292 years")
     return seconds
@@ -69,12 +72,9 @@ def _a_second_or_more(seconds: float) -> float:
 
 
 def _parse_size(value: Any) -> int:
-    match = (
-        _SIZE.fullmatch(str(value))
-        if isinstance(value, str | int) and len(str(value)) < 100
-        else None
-    )
-    if not match or isinstance(value, bool):
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    match = _SIZE.fullmatch(text) if len(text) < 100 else None
+    if match is None:
         raise ValueError("expected a size such as 512MiB or 1GiB")
     size = int(match[1]) * _SIZE_UNITS[match[2]]
     if size < 1024:
@@ -134,7 +134,7 @@ def usable_token(value: SecretStr) -> SecretStr:
 
 
 def seconds_or(value: Any, default: float) -> float:
-    """Return a duration, or the default where it is missing or wrong, which is reported elsewhere."""
+    """Return a duration; the default where it is missing, or wrong and reported elsewhere."""
     try:
         return default if value is None else parse_duration(value)
     except ValueError:
@@ -150,7 +150,7 @@ FilterValues = tuple[Annotated[str, AfterValidator(_filter_value)], ...]
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, no unknown keys, every problem at once, and no input in error messages."""
+    """Base of all settings: frozen, no unknown keys, every problem at once, never with input."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -188,15 +188,14 @@ class Settings(BaseModel):
 
 
 def _of_parts(error: ValidationError, told: set[str]) -> Iterator[Problem]:
-    """Yield what is wrong with the parts of a section, but for the keys that were told of already."""
+    """Yield what is wrong with the parts of a section, but for the keys already told of."""
     details = error.errors(include_input=False)
     wrong = {dotted(detail["loc"]) for detail in details}
     for detail in details:
         key = dotted(detail["loc"])
-        # pydantic leaves wrong entries out of a list, and then calls it too short
-        left_short = detail["type"] == "too_short" and any(
-            other.startswith(f"{key}[") for other in wrong
-        )
+        # pydantic leaves wrong entries out of a list, and then calls it too short.
+        entries_wrong = any(other.startswith(f"{key}[") for other in wrong)
+        left_short = detail["type"] == "too_short" and entries_wrong
         if key not in told and not left_short:
             yield Problem(key, _in_words(detail))
 
@@ -206,7 +205,9 @@ _WORDS = {
     "missing": "required key is missing",
     "tuple_type": "expected a list",
     "too_short": "expected at least one entry",
-    "string_type": "expected text, in quotes where YAML takes it for a number, a date, true or null",
+    "string_type": (
+        "expected text, in quotes where YAML takes it for a number, a date, true or null"
+    ),
     "string_unicode": "expected text without surrogates",
     "string_too_short": "expected text",
     "string_too_long": "expected at most {max_length} characters",

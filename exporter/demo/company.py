@@ -1,4 +1,7 @@
-"""A made-up company whose AI usage the simulator reports: the same seed, date and time always give the same numbers."""
+"""A made-up company whose AI usage the simulator reports.
+
+The same seed, date and time always give the same numbers.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +15,20 @@ from exporter.metrics import FIELD_KINDS, Kind
 RawRecord = dict[str, str | int | float]
 """A record as the API writes it."""
 
-_REPOSITORIES = ("support-chat", "checkout", "search", "mobile-app", "data-platform", "docs-assistant",
-                 "fraud-review", "hr-portal", "code-review", "marketing", "legal-intake", "sandbox")  # fmt: skip
+_REPOSITORIES = (
+    "support-chat",
+    "checkout",
+    "search",
+    "mobile-app",
+    "data-platform",
+    "docs-assistant",
+    "fraud-review",
+    "hr-portal",
+    "code-review",
+    "marketing",
+    "legal-intake",
+    "sandbox",
+)
 _KEYS = ("production", "staging", "batch", "ci", "developer")
 _MODELS = (
     # type, model, host, usual input and output tokens of a call, usual latency in ms
@@ -31,7 +46,8 @@ _MODELS_A_REPOSITORY = 6
 _HOURS = (2, 1, 1, 1, 1, 2, 4, 9, 16, 22, 24, 23, 18, 20, 24, 23, 20, 15, 9, 7, 6, 5, 4, 3)
 _WEEK = (1.0, 1.06, 1.08, 1.04, 0.9, 0.34, 0.28)
 _GROWTH_A_DAY = 1.002
-_GROWTH_FROM = 20_454  # 2026-01-01
+# 2026-01-01.
+_GROWTH_FROM = 20_454
 _CUMULATIVE = (0, *accumulate(_HOURS))
 
 
@@ -48,7 +64,10 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _DayOfStream:
-    """What one stream does on one day until its end; `violations` are the seconds of the day at which they happen."""
+    """What one stream does on one day until its end.
+
+    `violations` are the seconds of the day at which they happen.
+    """
 
     stream: _Stream
     conversation: str
@@ -58,7 +77,10 @@ class _DayOfStream:
 
 
 class Company:
-    """Daily statistics of a believable company: working hours, quiet weekends, growth, violations in bursts."""
+    """Daily statistics of a believable company.
+
+    It has working hours, quiet weekends, growth, and violations in bursts.
+    """
 
     def __init__(self, seed: int = 1) -> None:
         """Invent the company that belongs to a seed."""
@@ -72,8 +94,9 @@ class Company:
         share = _share_of_day(second)
         for plan in self._day(day) if second else ():
             calls = round(plan.calls * share)
+            happened = sum(moment <= second for moment in plan.violations)
             if calls:
-                yield _record(day, plan, calls, sum(moment <= second for moment in plan.violations))
+                yield _record(day, plan, calls, happened)
 
     def _whole_day(self, day: int) -> Sequence[_DayOfStream]:
         rng = Random(f"{self._seed}/{day}")
@@ -96,13 +119,11 @@ def _streams(rng: Random) -> Iterator[_Stream]:
     for name in _REPOSITORIES:
         repository = f"{name}-{rng.getrandbits(24):06x}"
         size = rng.lognormvariate(2.6, 0.9)
-        keys = [
-            (f"{name}-{key}-{rng.getrandbits(24):06x}", 0.6**rank) for rank, key in enumerate(_KEYS)
-        ]
+        keys = [f"{name}-{key}-{rng.getrandbits(24):06x}" for key in _KEYS]
+        weights = [0.6**rank for rank in range(len(keys))]
         models = rng.sample(_MODELS, _MODELS_A_REPOSITORY)
-        for (key, weight), (kind, model, host, tokens_in, tokens_out, latency) in product(
-            keys, models
-        ):
+        for (key, weight), used in product(zip(keys, weights, strict=True), models):
+            kind, model, host, tokens_in, tokens_out, latency = used
             for user in rng.sample(people, rng.randint(1, 4)):
                 dimensions = {
                     "repoId": repository,
@@ -116,7 +137,11 @@ def _streams(rng: Random) -> Iterator[_Stream]:
                 calls = size * weight * rng.lognormvariate(0.5, 0.8)
                 spread = rng.uniform(0.7, 1.4)
                 yield _Stream(
-                    dimensions, calls, int(tokens_in * spread), int(tokens_out * spread), latency
+                    dimensions,
+                    calls,
+                    tokens_in=int(tokens_in * spread),
+                    tokens_out=int(tokens_out * spread),
+                    latency=latency,
                 )
 
 
@@ -143,7 +168,7 @@ def _record(day: int, plan: _DayOfStream, calls: int, happened: int) -> RawRecor
 
 
 def _told(plan: _DayOfStream, calls: int, happened: int) -> dict[str, int | float]:
-    """Return the amounts that the company has a story for; every other field of the table gets a usual one."""
+    """Return the amounts that the company has a story for; every other field gets a usual one."""
     stream, violations = plan.stream, min(happened, calls)
     high, medium = (violations + 3) // 6, (violations + 1) // 3
     return {

@@ -1,8 +1,8 @@
-"""`flashback-exporter demo`: the exporter against a simulator of its own, with no account and no network."""
+"""`flashback-exporter demo`: the exporter against a simulator, without account or network."""
 
-import argparse
 import asyncio
 import sys
+from socket import socket
 
 from exporter.clock import SystemClock
 from exporter.config.sections import Config
@@ -10,13 +10,15 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.lines import Lines
-from exporter.serve import run
+from exporter.serve import application, run
 from exporter.web.access import Access
-from exporter.web.app import create_app
 from exporter.web.connections import Connections
 from exporter.web.server import addresses, bind, serving
 
-NOTICE = "This is a demo: the data is made up by a simulator on this machine. No account and no network are used."
+NOTICE = (
+    "This is a demo: the data is made up by a simulator on this machine."
+    " No account and no network are used."
+)
 
 
 def demo_config(port: int) -> Config:
@@ -42,29 +44,28 @@ def demo_config(port: int) -> Config:
     )
 
 
-async def run_demo(options: argparse.Namespace) -> None:
-    """Serve the demo until the process is asked to end. Raises ListenError or ConfigError."""
+async def run_demo(
+    sockets: list[socket], access: Access, *, telemetry_path: str, lifecycle: bool
+) -> None:
+    """Serve the demo on sockets that listen, until the process is asked to end."""
     clock = SystemClock()
-    access = Access(options.access)
     scheme = "https" if access.tls else "http"
-    sockets = [listener for address in options.listen or [("", 9877)] for listener in bind(address)]
     simulator = Simulator(Company(), clock)
     api_sockets = bind(("127.0.0.1", 0))
-    connections = Connections()  # one limit of file descriptors for both servers
+    # One limit of file descriptors for both servers.
+    connections = Connections()
     api = serving(simulator.app, connections)
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
     config = demo_config(api_sockets[0].getsockname()[1])
     exporter = await Exporter.create(config, lambda: config, clock)
-    app = create_app(
-        exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle, notice=NOTICE
-    )
+    app = application(exporter, telemetry_path=telemetry_path, lifecycle=lifecycle, notice=NOTICE)
 
     def greet(places: list[str]) -> None:
         output = Lines(sys.stdout)
         output.write(f"\n{NOTICE}\n")
         for place in places:
             where = f"{scheme}://{place}"
-            output.write(f"  page     {where}/\n  metrics  {where}{options.path}")
+            output.write(f"  page     {where}/\n  metrics  {where}{telemetry_path}")
         output.write(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)")
         output.write("\nCtrl-C ends it.\n")
 

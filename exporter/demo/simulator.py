@@ -1,4 +1,7 @@
-"""A Flashback API on loopback: sign-in, refresh with rotation, daily statistics, and misbehaviour on request."""
+"""A Flashback API on loopback: sign-in, refresh with rotation, and daily statistics.
+
+It misbehaves on request.
+"""
 
 import asyncio
 import base64
@@ -110,9 +113,8 @@ class Simulator:
         }
         access = ".".join(_base64(part) for part in ({"alg": "none"}, claims)) + ".c2ltdWxhdG9y"
         refresh = f"refresh-{self._issued}"
-        self._access = {token: end for token, end in self._access.items() if end > now} | {
-            access: claims["exp"]
-        }
+        self._access = {token: end for token, end in self._access.items() if end > now}
+        self._access[access] = claims["exp"]
         self._refresh.add(refresh)
         return JSONResponse(
             {
@@ -139,12 +141,9 @@ class Simulator:
         except ValueError:
             return JSONResponse({"success": False, "message": "Invalid date"}, 400)
         if start > end:
-            return JSONResponse(
-                {"success": False, "message": "startDate must not be after endDate"}, 400
-            )
-        filters = {
-            name: set(value.split(",")) for name, value in request.query_params.items() if value
-        }
+            message = "startDate must not be after endDate"
+            return JSONResponse({"success": False, "message": message}, 400)
+        filters = _filters(request.query_params)
         days = range(max(start, today - 400), min(end, today) + 1)
         return StreamingResponse(self._body(days, filters), media_type="application/json")
 
@@ -172,11 +171,9 @@ class Simulator:
         await asyncio.sleep(fault.delay)
         if fault.body is None and fault.status == 200:
             return None
-        body = (
-            fault.body
-            if fault.body is not None
-            else b'{"success": false, "message": "as requested"}'
-        )
+        body = b'{"success": false, "message": "as requested"}'
+        if fault.body is not None:
+            body = fault.body
         headers = {"Content-Type": "application/json", **fault.headers}
         return StreamingResponse(_dripping(body, fault.seconds_a_byte), fault.status, headers)
 
@@ -190,14 +187,19 @@ async def _dripping(body: bytes, seconds_a_byte: float) -> AsyncIterator[bytes]:
         await asyncio.sleep(seconds_a_byte)
 
 
+def _filters(parameters: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return the values that each filter lets through; the API writes types in small letters."""
+    given = {name: value for name, value in parameters.items() if value}
+    if "llmType" in given:
+        given["llmType"] = given["llmType"].lower()
+    return {name: set(value.split(",")) for name, value in given.items()}
+
+
 def _matches(record: RawRecord, filters: Mapping[str, set[str]]) -> bool:
-    """Filter as documented: repository, LLM and key are combined with OR, everything else with AND."""
+    """Filter as documented: OR between repository, LLM and key, AND with everything else."""
     any_of = [record[name] in filters[name] for name in _ANY_OF if name in filters]
     all_of = [
-        str(record[field])
-        in {value.lower() if name == "llmType" else value for value in filters[name]}
-        for name, field in _ALL_OF.items()
-        if name in filters
+        str(record[field]) in filters[name] for name, field in _ALL_OF.items() if name in filters
     ]
     return (not any_of or any(any_of)) and all(all_of)
 

@@ -13,7 +13,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from exporter.api.client import FlashbackClient
+from exporter.api.client import FlashbackClient, least_seconds
 from exporter.api.daily import daily_records
 from exporter.clock import Clock, utc_day
 from exporter.config.sections import Query
@@ -25,8 +25,6 @@ from exporter.statistics.state import Outcome
 ATTEMPTS = 5
 _BACKOFF = wait_random_exponential(multiplier=1, max=30)
 _LOGGED_REJECTIONS = 3
-_LEAST_SECONDS = 1.0  # an attempt that has less is not begun,
-_LEAST_SHARE = 0.1  # or less than this of the poll's time, where that is short
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +37,10 @@ def current_window(clock: Clock, days: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Noted:
-    """What one attempt notes about records: how many it left out, by reason, and how many lacked each field."""
+    """What one attempt notes about records.
+
+    How many it left out, by reason, and how many lacked each field.
+    """
 
     rejected: Counter[Rejection] = field(default_factory=Counter)
     incomplete: Counter[str] = field(default_factory=Counter)
@@ -66,15 +67,17 @@ class Poll:
     attempts: int = ATTEMPTS
 
     async def run(self) -> Outcome:
-        """Ask, read and add up, again where that may help, and return how it ended. Here every error ends."""
+        """Ask, read and add up, again where that may help, and return how it ended.
+
+        Every error ends here.
+        """
         started = self.clock.monotonic()
+        deadline = started + self.seconds
         noted = _Noted()
         snapshot: Snapshot | None = None
         reason, message = None, ""
         try:
-            snapshot = await self._attempts(started + self.seconds)(
-                self._attempt, started + self.seconds, noted
-            )
+            snapshot = await self._attempts(deadline)(self._attempt, deadline, noted)
         except PollError as error:
             reason, message = error.reason, str(error)
             _log.warning("poll failed", query=self.query.name, reason=reason.value, error=message)
@@ -83,18 +86,18 @@ class Poll:
             _log.exception("poll failed, which is a fault of the exporter", query=self.query.name)
         now = self.clock.monotonic()
         return Outcome(
-            self.clock.time(),
-            now,
-            now - started,
-            dict(noted.rejected),
-            snapshot,
-            reason,
-            message,
-            dict(noted.incomplete),
+            finished_at=self.clock.time(),
+            finished=now,
+            duration=now - started,
+            rejected=dict(noted.rejected),
+            incomplete=dict(noted.incomplete),
+            snapshot=snapshot,
+            reason=reason,
+            message=message,
         )
 
     def _attempts(self, deadline: float) -> AsyncRetrying:
-        least = min(_LEAST_SECONDS, _LEAST_SHARE * self.seconds)
+        least = least_seconds(self.seconds)
 
         def enough(state: RetryCallState) -> bool:
             left = deadline - self.clock.monotonic() - state.upcoming_sleep
@@ -102,20 +105,17 @@ class Poll:
 
         def log(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            _log.info(
-                "trying again",
-                query=self.query.name,
-                after=f"{state.upcoming_sleep:.1f}s",
-                error=str(error),
-            )
+            pause = f"{state.upcoming_sleep:.1f}s"
+            _log.info("trying again", query=self.query.name, after=pause, error=str(error))
+
+        def retryable(error: BaseException) -> bool:
+            return isinstance(error, PollError) and error.retryable
 
         return AsyncRetrying(
             sleep=self.clock.sleep,
             stop=enough,
             wait=lambda state: max(_BACKOFF(state), self.client.wait),
-            retry=retry_if_exception(
-                lambda error: isinstance(error, PollError) and error.retryable
-            ),
+            retry=retry_if_exception(retryable),
             before_sleep=log,
             reraise=True,
         )
@@ -132,29 +132,35 @@ class Poll:
             snapshot = await grouping.snapshot(self.previous)
         finally:
             await grouping.discard()
+
+        self._tell(noted)
+        if noted.rejected and not snapshot.records:
+            message = f"none of the {noted.rejected.total()} records is valid"
+            raise PollError(Reason.INVALID_RESPONSE, message)
+        return snapshot
+
+    def _tell(self, noted: _Noted) -> None:
+        """Log what one attempt found to be lacking."""
         if noted.incomplete:
             _log.debug("records lacked fields", query=self.query.name, **noted.incomplete)
         if noted.rejected:
             counts = {reason.value: count for reason, count in noted.rejected.items()}
             _log.warning("records left out", query=self.query.name, **counts)
-            if not snapshot.records:
-                raise PollError(
-                    Reason.INVALID_RESPONSE,
-                    f"none of the {noted.rejected.total()} records is valid",
-                )
-        return snapshot
 
     def _add(self, raw_records: list[Any], grouping: Grouping, noted: _Noted) -> None:
         for raw in raw_records:
             try:
                 record = parse_record(raw, grouping.window)
                 grouping.add(record)
-                if record.lacking:
-                    noted.incomplete.update(record.lacking)
             except RejectedRecordError as rejection:
-                noted.rejected[rejection.reason] += 1
-                if noted.rejected.total() <= _LOGGED_REJECTIONS:
-                    reason, field = rejection.reason.value, rejection.field
-                    _log.warning(
-                        "record left out", query=self.query.name, reason=reason, field=field
-                    )
+                self._leave_out(rejection, noted)
+                continue
+            if record.lacking:
+                noted.incomplete.update(record.lacking)
+
+    def _leave_out(self, rejection: RejectedRecordError, noted: _Noted) -> None:
+        reason, field = rejection.reason, rejection.field
+        noted.rejected[reason] += 1
+        if noted.rejected.total() <= _LOGGED_REJECTIONS:
+            name = self.query.name
+            _log.warning("record left out", query=name, reason=reason.value, field=field)

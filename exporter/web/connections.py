@@ -1,4 +1,4 @@
-"""The connections of the web server: how long each may take, how many there may be, and who is closed for whom."""
+"""The connections of the web server: how long each may take, and how many there may be."""
 
 import asyncio
 import socket
@@ -22,19 +22,18 @@ _MOST_UNSENT = (
     1 << 16
 )  # bytes of an answer that wait to be encrypted; asyncio's own limit is 8 times that
 _SLICE = 1 << 12  # bytes
-_MOST_BEHIND = (
-    1 << 14
-)  # bytes of other requests that may come before an answer; h11's limit of a header
+# Bytes of other requests that may come before one is answered; it is h11's limit of a header.
+_MOST_BEHIND = 1 << 14
 _PAUSE_OF_WARNINGS = 60.0  # seconds
 
 _log = structlog.get_logger(__name__)
 
 
 class Connection(H11Protocol):
-    """One client, of whom uvicorn would be patient for ever: each thing that it does has a limit in time.
+    """One client, with a limit in time for each thing that it does; uvicorn would wait for ever.
 
-    It is asking (from its first byte, or from connecting, until the headers of a request are whole), being answered
-    (until the last byte of the answer has left this process) or idle.
+    It is asking (from connecting or its first byte until the headers of a request are whole), being
+    answered (until the last byte of the answer has left this process) or idle.
     """
 
     def __init__(self, connections: "Connections", tls: ServerTls | None, **options: Any) -> None:
@@ -120,7 +119,10 @@ class Connection(H11Protocol):
         self.cycle = self.scope = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of a request, in slices: else h11 would bear with any header that comes in one packet."""
+        """Take bytes of a request.
+
+        They go to h11 in slices: it would accept a header of any length that comes at once.
+        """
         for start in range(0, len(data), _SLICE):
             if self.transport.is_closing():
                 return
@@ -134,7 +136,7 @@ class Connection(H11Protocol):
             self._enter(REQUEST_PATIENCE)
 
     def on_response_complete(self) -> None:
-        """Go on once the application has finished an answer, which the client may not have taken yet."""
+        """Go on once the application has finished an answer; the client may still be taking it."""
         super().on_response_complete()
         self._unset_keepalive_if_required()  # it would begin before the answer has been taken
         if self._asked:
@@ -194,12 +196,13 @@ class Connection(H11Protocol):
 class Connections:
     """All connections of a process's web servers, of which there are never more than `most`.
 
-    Who connects when all places are taken has the place of the one that has been longest without a complete request.
-    One that is being answered keeps its place, and where all are, the newcomer is closed.
+    Who connects when all places are taken has the place of the one that has been longest without a
+    complete request. One that is being answered keeps its place, and where all are, the newcomer is
+    closed.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        """Begin with none; without a number there may be as many as the limit of descriptors leaves room for."""
+        """Begin with none; without a number, `most_connections` says how many there may be."""
         self._most = most or most_connections()
         self._open: set[Connection] = set()
         self._warned: float | None = None
@@ -212,7 +215,7 @@ class Connections:
         return True
 
     def make_room(self, now: float) -> bool:
-        """Close the connection that has been longest without a complete request, and return whether there was one."""
+        """Close the one longest without a complete request; False where all are being answered."""
         if self._warned is None or now - self._warned >= _PAUSE_OF_WARNINGS:
             self._warned = now
             _log.warning("too many connections, the longest silent are closed", most=self._most)

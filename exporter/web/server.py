@@ -26,7 +26,10 @@ _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of `host:port`, `[::1]:port` or `:port` (all interfaces). Raises ValueError."""
+    """Return host and port of `host:port`, `[::1]:port` or `:port` (all interfaces).
+
+    Raises ValueError.
+    """
     match = _ADDRESS.fullmatch(text)
     if not match or int(match["port"]) > 65535:
         raise ValueError("expected host:port, [::1]:port or :port")
@@ -34,7 +37,10 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def bind(address: tuple[str, int]) -> list[socket.socket]:
-    """Return listening sockets for an address, on IPv4 and IPv6 where no host is given. Raises ListenError."""
+    """Return listening sockets for an address, on IPv4 and IPv6 where no host is given.
+
+    Raises ListenError.
+    """
     host, port = address
     shown = _joined(host, port)
     try:
@@ -60,9 +66,8 @@ def bind(address: tuple[str, int]) -> list[socket.socket]:
 
 def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
     listener = socket.create_server(place, family=family, backlog=1024, dualstack_ipv6=dual)
-    listener.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-    )  # asyncio sets it on its own listeners alone
+    # asyncio sets it on its own listeners alone
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
@@ -70,7 +75,10 @@ class Server(uvicorn.Server):
     """uvicorn within this process: it accepts with care, and signals are left to the exporter."""
 
     def __init__(self, config: uvicorn.Config, connections: Connections, access: Access) -> None:
-        """Serve as uvicorn's configuration says; several servers of a process share their `connections`."""
+        """Serve as uvicorn's configuration says.
+
+        Several servers of a process share their `connections`.
+        """
         super().__init__(config)
         self.connections = connections
         self.access = access
@@ -130,7 +138,7 @@ def serving(
 
 
 def _forgiving(app: ASGIApp) -> ASGIApp:
-    """Return the application as it takes what clients may do: name the whole URL, as to a proxy, or go away."""
+    """Return the application for clients who name the whole URL, as to a proxy, or go away."""
 
     async def forgiving(scope: Scope, receive: Receive, send: Send) -> None:
         absolute = _ORIGIN.match(scope["path"])
@@ -143,7 +151,10 @@ def _forgiving(app: ASGIApp) -> ASGIApp:
 
 
 def bound(sockets: Sequence[socket.socket]) -> list[str]:
-    """Return `host:port` that each socket is bound to; `[::]` and `0.0.0.0` are all of the machine's addresses."""
+    """Return `host:port` that each socket is bound to.
+
+    `[::]` and `0.0.0.0` are all of the machine's addresses.
+    """
     return [_joined(*listener.getsockname()[:2]) for listener in sockets]
 
 

@@ -51,7 +51,7 @@ def logged():
 
 
 class Account:
-    """An API with sign-in: it hands out numbered tokens, and answers 401 to every other one than the latest."""
+    """An API with sign-in: it hands out numbered tokens, and answers 401 to all but the latest."""
 
     def __init__(self, *, lifetime=3600):
         self.lifetime = lifetime
@@ -127,7 +127,9 @@ async def test_a_token_that_expires_between_attempts_is_renewed(account, clock):
 
 
 async def test_fifty_401s_bring_one_refresh(account, clock):
-    """However many questions are answered 401 at once, they share one refresh and are replayed once each."""
+    """However many questions are answered 401 at once,
+    they share one refresh and are replayed once each.
+    """
     everybody = asyncio.Barrier(50)
 
     async def at_once(request):
@@ -184,7 +186,9 @@ async def test_a_refused_refresh_token_leads_to_a_sign_in(account, clock):
 
 
 async def test_a_refused_refresh_token_without_login_needs_a_person(account, clock, tmp_path):
-    """Without e-mail and password the poll fails as auth and says what to do; the API is not asked again at once."""
+    """Without e-mail and password the poll fails as auth and says what to do;
+    the API is not asked again at once.
+    """
     file = tmp_path / "token"
     file.write_text("spent\n")
     async with connected(account.router, clock, refresh_token_file=str(file)) as client:
@@ -197,7 +201,7 @@ async def test_a_refused_refresh_token_without_login_needs_a_person(account, clo
 
 
 async def test_a_new_refresh_token_from_a_person_is_used_at_once(account, clock, tmp_path):
-    """A person replaces the refused refresh token in the file, and the next poll signs in with it."""
+    """A person replaces the refused token in the file, and the next poll signs in with it."""
     file = tmp_path / "token"
     file.write_text("spent\n")
     account.sign_in()
@@ -211,7 +215,9 @@ async def test_a_new_refresh_token_from_a_person_is_used_at_once(account, clock,
 @pytest.mark.parametrize("error_code", ERROR_CODES)
 @pytest.mark.parametrize("status", [401, 200], ids=["as 401", "as 200"])
 async def test_a_refused_sign_in_is_not_repeated_for_minutes(clock, error_code, status):
-    """The poll fails as auth, names the API's reason and is not retried; later polls wait for minutes to sign in."""
+    """The poll fails as auth, names the API's reason and is not retried;
+    later polls wait for minutes to sign in.
+    """
     api = fake_api()
     login = api.post(LOGIN).mock(
         side_effect=in_turn(
@@ -231,6 +237,15 @@ async def test_a_refused_sign_in_is_not_repeated_for_minutes(clock, error_code, 
         assert (await poll(client, clock)).reason is None
     assert login.call_count == 2
     assert clock.sleeps == []
+
+
+async def test_a_token_that_no_header_can_carry_is_a_sign_in_that_failed(account, clock):
+    """The message names the endpoint, and the next poll does not sign in again for another session."""
+    account.login.mock(side_effect=lambda request: signed_in("töken"))
+    async with connected(account.router, clock, login=ME) as client:
+        messages = [str(await failure(client, clock)) for _ in range(2)]
+    assert all(message.startswith(f"POST {LOGIN}: the bearer token holds") for message in messages)
+    assert account.login.call_count == 1
 
 
 async def test_a_changed_password_file_ends_the_pause(account, clock, tmp_path):
@@ -269,7 +284,9 @@ async def test_a_changed_password_file_ends_the_pause(account, clock, tmp_path):
 async def test_a_secret_file_that_holds_no_secret_fails_the_poll(
     clock, tmp_path, kind, content, words
 ):
-    """A missing, empty or strange secret file fails the poll as auth, is named in the error, and nothing is sent."""
+    """A missing, empty or strange secret file fails the poll as auth, is named in the error,
+    and nothing is sent.
+    """
     file = tmp_path / "file"
     if content is not None:
         file.write_bytes(content)
@@ -348,7 +365,7 @@ async def test_403_is_auth_and_not_replayed(account, clock):
 )
 @pytest.mark.parametrize("source", ["sign-in", "file"])
 async def test_a_token_that_http_cannot_carry_is_never_sent(clock, token, source, tmp_path):
-    """A token with line breaks, control or non-ASCII characters fails the poll as auth before it reaches a header."""
+    """A token with line breaks, control or non-ASCII characters fails as auth before it is sent."""
     api = fake_api()
     api.post(LOGIN).mock(side_effect=in_turn(signed_in(token)))
     file = tmp_path / "token"
@@ -463,7 +480,9 @@ async def test_the_expiry_of_a_token(clock, token, more, expiry):
 @pytest.mark.parametrize("jump", [0, 1e7, -1e7], ids=["right clock", "set forth", "set back"])
 @pytest.mark.parametrize(("lifetime", "used"), [(3600, 3299), (600, 479), (60, 47)])
 async def test_a_token_is_renewed_before_it_expires(clock, lifetime, used, jump):
-    """A token is used for most of its life and renewed before its end, whatever happens to the wall clock."""
+    """A token is used for most of its life and renewed before its end,
+    whatever happens to the wall clock.
+    """
     account = Account(lifetime=lifetime)
     async with connected(account.router, clock, login=ME) as client:
         await fetch(client, clock)
@@ -477,7 +496,9 @@ async def test_a_token_is_renewed_before_it_expires(clock, lifetime, used, jump)
 
 
 async def test_a_wrong_clock_does_not_shorten_a_jwt(clock):
-    """Where the token says when it was issued, its life is counted from there and not by the exporter's own clock."""
+    """Where the token says when it was issued,
+    its life is counted from there and not by the exporter's own clock.
+    """
     clock.wall += 7200
     api = fake_api()
     token = jwt(iat=NOW, exp=NOW + 3600)
@@ -494,7 +515,9 @@ async def test_a_wrong_clock_does_not_shorten_a_jwt(clock):
 
 @pytest.mark.parametrize("left", [-100_000, -10, 0, 1, 20])
 async def test_an_expiry_in_the_past_is_not_believed(clock, left):
-    """A token that is new and has expired already, by a wrong clock here or there, is used for the usual hour."""
+    """A token that is new and has expired already, by a wrong clock here or there,
+    is used for the usual hour.
+    """
     api = fake_api()
     login = api.post(LOGIN).mock(side_effect=in_turn(signed_in("a", expiresAt=NOW + left)))
     async with connected(api, clock, login=ME) as client:
@@ -505,7 +528,9 @@ async def test_an_expiry_in_the_past_is_not_believed(clock, left):
 
 
 async def test_a_life_that_began_in_the_past_is_counted_by_its_own_dates(clock):
-    """Where the API's clock is behind, iat and exp tell how long the token lives, although both are over here."""
+    """Where the API's clock is behind, iat and exp tell how long the token lives,
+    although both are over here.
+    """
     api = fake_api()
     token = jwt(iat=NOW - 7200, exp=NOW - 6600)
     login = api.post(LOGIN).mock(side_effect=in_turn(signed_in(token, expiresAt=NOW - 9000)))
@@ -550,7 +575,7 @@ async def test_a_renewal_that_fails_does_no_harm_while_the_old_token_is_good(clo
 
 
 async def test_a_refresh_needs_no_password(account, clock, tmp_path):
-    """While the refresh token is good, a password file that is missing for a moment does no harm."""
+    """While the refresh token is good, a password file missing for a moment does no harm."""
     file = tmp_path / "password"
     file.write_text("secret")
     async with connected(
@@ -583,7 +608,9 @@ def hanging(account, hung):
 
 
 async def test_a_renewal_that_hangs_fails_no_poll_whose_token_is_good(account, clock, hung):
-    """While the refresh does not answer, polls go on with the old token, and the new one is used once it is there."""
+    """While the refresh does not answer, polls go on with the old token,
+    and the new one is used once it is there.
+    """
     async with (
         asyncio.timeout(DEADLINE),
         connected(account.router, clock, login=ME, max_concurrent_requests=1) as client,
@@ -602,7 +629,9 @@ async def test_a_renewal_that_hangs_fails_no_poll_whose_token_is_good(account, c
 
 
 async def test_a_renewal_that_hangs_holds_up_polls_once(account, clock, hung):
-    """A renewal that was waited for in vain is not waited for again: its time is counted from its own beginning."""
+    """A renewal that was waited for in vain is not waited for again:
+    its time is counted from its own beginning.
+    """
     async with (
         asyncio.timeout(DEADLINE),
         connected(account.router, clock, login=ME) as client,
@@ -733,7 +762,9 @@ def _gone(folder):
 
 
 async def test_a_renewal_under_way_serves_the_next_client_too(account, clock, tmp_path, hung):
-    """One refresh token is spent once, although a reload comes in between, and the old client waits for the answer."""
+    """One refresh token is spent once, although a reload comes in between,
+    and the old client waits for the answer.
+    """
     file = tmp_path / "token"
     file.write_text("refresh-1")
     account.sign_in()
@@ -760,7 +791,7 @@ async def test_a_renewal_under_way_serves_the_next_client_too(account, clock, tm
 
 
 async def test_a_refusal_outlives_a_client(account, clock):
-    """What the API has refused is not sent again by the next client either, unless it is another password."""
+    """What the API has refused, the next client does not send again, except another password."""
     account.login.mock(side_effect=in_turn(refused()))
     after = {"timeout": "20s"}
     async with reloaded(account.router, clock, {"login": ME}, after) as (old, new):
@@ -789,7 +820,9 @@ async def test_secrets_of_the_client_before_are_hidden_too(account, clock):
 
 
 async def test_a_rotated_refresh_token_is_kept(account, clock, tmp_path):
-    """Each new refresh token replaces the old one in the file, readable by its owner alone and with nothing beside."""
+    """Each new refresh token replaces the old one in the file,
+    readable by its owner alone and with nothing beside.
+    """
     file = tmp_path / "token"
     account.sign_in()
     file.write_text("refresh-1\n")
@@ -827,7 +860,9 @@ async def test_a_reader_never_sees_half_a_refresh_token(account, clock, tmp_path
 
 
 async def test_a_refresh_token_that_cannot_be_kept_is_still_used(account, clock, tmp_path, logged):
-    """Where the file's folder is not there, the poll is good, the log says it, and the token works from memory."""
+    """Where the file's folder is not there, the poll is good, the log says it,
+    and the token works from memory.
+    """
     file = tmp_path / "nowhere" / "token"
     async with connected(account.router, clock, login=ME, refresh_token_file=str(file)) as client:
         await fetch(client, clock)
@@ -842,7 +877,7 @@ async def test_a_refresh_token_that_cannot_be_kept_is_still_used(account, clock,
 async def test_a_refresh_token_file_that_cannot_even_be_looked_for_is_a_failure_of_auth(
     account, clock, tmp_path
 ):
-    """A path that the system refuses to look up ends in words about that file, not as a fault inside."""
+    """A path that the system refuses to look up ends in words about that file, not as a crash."""
     file = tmp_path / ("x" * 300)
     async with connected(account.router, clock, login=ME, refresh_token_file=str(file)) as client:
         outcome = await poll(client, clock)
@@ -851,7 +886,7 @@ async def test_a_refresh_token_file_that_cannot_even_be_looked_for_is_a_failure_
 
 
 async def test_an_empty_refresh_token_file_does_not_prevent_a_sign_in(account, clock, tmp_path):
-    """A file that was made empty, to have its owner and mode right, is filled by the first sign-in."""
+    """An empty file, made to have its owner and mode right, is filled by the first sign-in."""
     file = tmp_path / "token"
     file.touch()
     async with connected(account.router, clock, login=ME, refresh_token_file=str(file)) as client:
@@ -892,7 +927,9 @@ async def test_a_refresh_token_that_makes_no_sense_does_not_break_later_sign_ins
 
 
 async def test_a_refresh_token_is_kept_even_if_the_answer_is_otherwise_useless(clock, tmp_path):
-    """The old refresh token is spent once there is a new one, so the new one is kept whatever else is missing."""
+    """The old refresh token is spent once there is a new one,
+    so the new one is kept whatever else is missing.
+    """
     file = tmp_path / "token"
     file.write_text("old")
     api = fake_api()
@@ -905,7 +942,9 @@ async def test_a_refresh_token_is_kept_even_if_the_answer_is_otherwise_useless(c
 
 
 async def test_the_loser_of_a_race_looks_into_the_file_again(account, clock, tmp_path):
-    """Where another process has spent the token and saved the next one, that one is used: nobody has to help."""
+    """Where another process has spent the token and saved the next one, that one is used:
+    nobody has to help.
+    """
     file = tmp_path / "token"
     file.write_text("refresh-1")
     for _ in range(2):
@@ -921,6 +960,41 @@ async def test_the_loser_of_a_race_looks_into_the_file_again(account, clock, tmp
         assert await fetch(client, clock) == statistics()
     assert account.refresh.call_count == 2
     assert file.read_text() == "refresh-3\n"
+
+
+async def test_the_loser_of_a_race_waits_a_moment_for_the_winner(account, tmp_path):
+    """Two exporters that start together send the same token: the refusal comes before the other one's answer."""
+    file = tmp_path / "token"
+    file.write_text("refresh-1")
+
+    class Race(FakeClock):
+        async def sleep(self, seconds):
+            await super().sleep(seconds)
+            file.write_text("refresh-2")
+
+    clock = Race()
+    account.sign_in()
+    account.spent.add("refresh-1")
+    account.sign_in()
+    async with connected(account.router, clock, refresh_token_file=str(file)) as client:
+        assert await fetch(client, clock) == statistics()
+    assert account.refresh.call_count == 2
+    assert len(clock.sleeps) == 1
+
+
+async def test_the_winner_of_a_race_is_waited_for_once(account, clock, tmp_path):
+    """Where nobody saves another token, the poll fails within seconds, and the next one at once."""
+    file = tmp_path / "token"
+    file.write_text("refresh-1")
+    account.refresh.mock(side_effect=lambda request: refused())
+    began = clock.monotonic()
+    async with connected(account.router, clock, refresh_token_file=str(file)) as client:
+        assert (await failure(client, clock)).reason is Reason.AUTH
+        waited = clock.monotonic() - began
+        assert (await failure(client, clock)).reason is Reason.AUTH
+    assert 0 < waited <= 3
+    assert clock.monotonic() - began == waited
+    assert account.refresh.call_count == 1
 
 
 async def test_the_loser_of_a_race_looks_again_once(account, clock, tmp_path):
@@ -943,7 +1017,9 @@ async def test_the_loser_of_a_race_looks_again_once(account, clock, tmp_path):
 async def test_a_token_that_cannot_be_replaced_is_not_spent_in_silence(
     account, clock, tmp_path, logged, alone
 ):
-    """Where the next refresh token cannot be saved the log says so before the only one is spent; polls go on."""
+    """Where the next refresh token cannot be saved the log says so before the only one is spent;
+    polls go on.
+    """
     file = tmp_path / "token"
     file.write_text("refresh-1")
     (tmp_path / "folder").mkdir()
@@ -969,6 +1045,8 @@ async def test_a_token_that_cannot_be_replaced_is_not_spent_in_silence(
 @contextmanager
 def unwritable(file):
     """Let a file be one that can be written neither by a rename nor in place."""
+    if not shutil.which("chattr"):
+        pytest.skip("needs chattr")
     attribute = subprocess.run(
         ["chattr", "+i", file, file.parent], capture_output=True, check=False
     )
@@ -981,7 +1059,7 @@ def unwritable(file):
 
 
 async def test_a_refresh_token_is_saved_once_that_works(account, clock, tmp_path, logged):
-    """A token that could not be saved is saved as soon as there is room for it, with the next poll."""
+    """A token that could not be saved is saved with the next poll after there is room for it."""
     folder = tmp_path / "folder"
     file = folder / "token"
     async with connected(account.router, clock, login=ME, refresh_token_file=str(file)) as client:
@@ -1008,7 +1086,9 @@ async def test_a_refresh_token_that_waits_to_be_saved_replaces_no_newer_one(
 
 @asynccontextmanager
 async def refresh_under_way(account, clock, file):
-    """Hand out a client whose poll waits for a refresh, that poll, and the event that lets the refresh go on."""
+    """Hand out a client whose poll waits for a refresh, that poll,
+    and the event that lets the refresh go on.
+    """
     account.sign_in()
     file.write_text("refresh-1")
     asked, go_on = asyncio.Event(), asyncio.Event()
@@ -1029,7 +1109,7 @@ async def refresh_under_way(account, clock, file):
 
 
 async def test_a_cancelled_caller_does_not_lose_a_rotated_token(account, clock, tmp_path):
-    """A poll that is cancelled while its refresh is under way leaves the refresh to end and to be kept."""
+    """A poll cancelled amid its refresh leaves the refresh to end and to be kept."""
     async with refresh_under_way(account, clock, tmp_path / "token") as (client, task, go_on):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -1053,7 +1133,9 @@ async def test_closing_waits_for_a_refresh_under_way(account, clock, tmp_path):
 
 
 async def test_the_simulator_rotates_and_refuses_as_documented(api, clock, tmp_path):
-    """Against the simulator, over real HTTP: signing in, expiry after an hour, refresh, and refusal of all tokens."""
+    """Against the simulator, over real HTTP: signing in, expiry after an hour, refresh,
+    and refusal of all tokens.
+    """
     file = tmp_path / "token"
     client = FlashbackClient(
         api.config(api={"refresh_token_file": str(file)}).api, clock, lambda *_: None
@@ -1172,7 +1254,7 @@ async def test_the_tokens_that_the_api_hands_out_are_not_shown(clock, logged):
 @pytest.mark.parametrize("status", [407, 502])
 @pytest.mark.parametrize("echo", ["password", "header"])
 async def test_an_echoed_proxy_password_is_not_shown(clock, logged, status, echo):
-    """A proxy that sends its own password back in an error does not bring it into log or outcome."""
+    """A proxy that sends back its own password does not bring it into log or outcome."""
     header = base64.b64encode(f"me:{TOKEN}".encode()).decode()
     said = json.dumps({"message": f"refused: {TOKEN if echo == 'password' else header}"}).encode()
     async with raw_server(
@@ -1204,7 +1286,9 @@ async def test_no_secret_is_logged_when_connections_fail(clock, logged, proxied)
 
 
 async def test_no_secret_is_logged_when_all_goes_well(account, clock, logged, tmp_path):
-    """Signing in, refreshing and polling bring no secret into the log, at debug level and from any library."""
+    """Signing in, refreshing and polling bring no secret into the log,
+    at debug level and from any library.
+    """
     logging.getLogger("exporter").debug("the log works")
     login = {"email": "me", "password": TOKEN}
     account.login.mock(

@@ -93,9 +93,12 @@ async def test_a_path_in_the_base_url_is_kept(clock, path):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_another_host_gets_nothing(clock, status):
-    """A redirect is not followed, neither for a question nor for a sign-in: no other host sees token or password."""
+    """A redirect is not followed, neither for a question nor for a sign-in:
+    no other host sees token or password.
+    """
     async with raw_server(GOOD) as elsewhere:
-        redirect = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\n\r\n".encode()
+        head = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}/\r\n"
+        redirect = f"{head}Content-Length: 0\r\n\r\n".encode()
         async with raw_server(redirect) as server:
             async with connected(None, clock, base_url=server.url) as client:
                 assert (await failure(client, clock)).reason is Reason.INVALID_RESPONSE
@@ -162,7 +165,9 @@ async def test_a_tunnel_through_a_proxy_does_not_show_it_the_token(clock, tls):
     ],
 )
 async def test_a_proxy_that_refuses_is_a_network_failure(clock, reply, retryable, words):
-    """A proxy that builds no tunnel breaks the connection, and one that wants a password is not asked again."""
+    """A proxy that builds no tunnel breaks the connection,
+    and one that wants a password is not asked again.
+    """
     async with (
         raw_server(reply) as proxy,
         connected(None, clock, base_url="https://127.0.0.1:1", proxy_url=proxy.url) as client,
@@ -173,7 +178,9 @@ async def test_a_proxy_that_refuses_is_a_network_failure(clock, reply, retryable
 
 
 async def test_a_proxy_that_wants_a_password_is_named_over_plain_http_too(clock):
-    """Without a tunnel, the proxy's refusal comes as an answer like any other: it is not taken for the API's."""
+    """Without a tunnel, the proxy's refusal comes as an answer like any other:
+    it is not taken for the API's.
+    """
     async with (
         raw_server(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n") as proxy,
         connected(None, clock, base_url="http://127.0.0.1:1", proxy_url=proxy.url) as client,
@@ -181,6 +188,45 @@ async def test_a_proxy_that_wants_a_password_is_named_over_plain_http_too(clock)
         error = await failure(client, clock)
     assert (error.reason, error.retryable) == (Reason.NETWORK, False)
     assert "api.proxy_url" in str(error)
+
+
+async def test_a_proxy_that_cannot_be_reached_is_to_blame_itself(clock):
+    """What breaks before there is a tunnel is the proxy, and the message does not name the API's host for it."""
+    refused = f"http://127.0.0.1:{await _closed_port()}"
+    async with connected(
+        None, clock, base_url="https://api.example.com", proxy_url=refused
+    ) as client:
+        assert str(await failure(client, clock)) == "cannot reach the proxy: Connection refused"
+    async with (
+        raw_server(hang_up) as proxy,
+        connected(None, clock, base_url="https://api.example.com", proxy_url=proxy.url) as client,
+    ):
+        assert str(await failure(client, clock)).startswith("the proxy closed the connection")
+
+
+async def test_what_breaks_behind_a_tunnel_is_not_the_proxy(clock, tls):
+    """Once there is a tunnel, the host behind it is to blame."""
+    async with (
+        raw_server(hang_up, tls=tls.server("other.example.com")) as server,
+        raw_server(tunnel(server.port)) as proxy,
+        connected(
+            None, clock, base_url=server.url, proxy_url=proxy.url, tls_config=tls.trusting
+        ) as client,
+    ):
+        message = str(await failure(client, clock))
+    assert message.startswith("the certificate of 127.0.0.1 through the proxy is not trusted")
+
+
+async def test_a_proxy_with_tls_is_trusted_as_the_api_is(clock, tls):
+    """`tls_config` holds for the certificate of a proxy too, and where that is not trusted, the proxy is named."""
+    async with raw_server(GOOD, tls=tls.server()) as proxy:
+        api = {"base_url": "http://127.0.0.1:1", "proxy_url": proxy.url}
+        async with connected(None, clock, **api, tls_config=tls.trusting) as client:
+            assert await fetch(client, clock) == statistics()
+        async with connected(None, clock, **api) as client:
+            error = await failure(client, clock)
+    assert error.reason is Reason.TLS
+    assert str(error).startswith("the certificate of the proxy is not trusted")
 
 
 # --- connections that break
@@ -234,7 +280,9 @@ async def test_a_refused_connection_is_a_network_failure(clock):
     ],
 )
 async def test_a_connection_that_breaks_is_a_network_failure(clock, behaviour):
-    """A connection that breaks before or within the answer may be tried again, and is a failure of the network."""
+    """A connection that breaks before or within the answer may be tried again,
+    and is a failure of the network.
+    """
     async with (
         asyncio.timeout(DEADLINE),
         raw_server(behaviour) as server,
@@ -282,7 +330,7 @@ async def test_a_host_name_that_does_not_exist_is_a_network_failure(clock):
 
 
 class Tls:
-    """A certificate authority, servers that it vouches for, and what a client needs to trust them."""
+    """A certificate authority, servers it vouches for, and what a client needs to trust them."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -324,7 +372,9 @@ async def test_a_certificate_of_a_trusted_authority_is_good(clock, tls):
 
 @pytest.mark.parametrize("fault", ["unknown authority", "another name"])
 async def test_a_certificate_that_is_not_trusted_is_a_tls_failure(clock, tls, fault):
-    """An unknown authority or another host's certificate fails as tls, is not retried, and nothing was sent."""
+    """An unknown authority or another host's certificate fails as tls, is not retried,
+    and nothing was sent.
+    """
     name = "127.0.0.1" if fault == "unknown authority" else "api.example.com"
     trust = {} if fault == "unknown authority" else tls.trusting
     async with (
@@ -365,7 +415,9 @@ async def test_a_server_without_tls_behind_https_is_a_tls_failure(clock):
 
 
 def _answer_one(listener, context):
-    """Answer one connection as servers outside asyncio do: a handshake that fails ends with an alert."""
+    """Answer one connection as servers outside asyncio do:
+    a handshake that fails ends with an alert.
+    """
     connection, _ = listener.accept()
     connection.settimeout(DEADLINE)
     with context.wrap_socket(
@@ -386,7 +438,9 @@ def _answer_one(listener, context):
 )
 @pytest.mark.parametrize("certificate", [True, False], ids=["with certificate", "without"])
 async def test_a_client_certificate_opens_the_door(clock, tls, version, certificate):
-    """A server that wants a client certificate answers to one, and without it the failure is tls in each version."""
+    """A server that wants a client certificate answers to one,
+    and without it the failure is tls in each version.
+    """
     context = tls.server(client_certificates=True)
     context.minimum_version = context.maximum_version = version
     tls_config = tls.trusting | (tls.client_certificate() if certificate else {})
@@ -424,7 +478,7 @@ def _encrypted(key):
     ids=lambda value: str(value)[:12],
 )
 def test_tls_files_that_cannot_be_used_are_reported_at_once(clock, tls, key, content, words):
-    """A client with an unusable TLS file is not made: the message says which file it is, and why."""
+    """A client with an unusable TLS file is not made: the message says which it is, and why."""
     tls_config = tls.trusting | tls.client_certificate()
     path = Path(tls_config[key])
     if content == "another":
@@ -441,7 +495,7 @@ def test_tls_files_that_cannot_be_used_are_reported_at_once(clock, tls, key, con
 
 
 def test_every_tls_file_and_address_is_reported_together(clock, tls, tmp_path):
-    """Whatever is wrong with files and addresses is told at once; a folder and a pipe are no files."""
+    """What is wrong with files and addresses is told at once; a folder and a pipe are no files."""
     os.mkfifo(tmp_path / "pipe")
     tls_config = {"ca_file": tmp_path, "cert_file": tmp_path / "pipe", "key_file": tmp_path / "no"}
     api = Api(
@@ -458,7 +512,7 @@ def test_every_tls_file_and_address_is_reported_together(clock, tls, tmp_path):
 
 
 def test_a_certificate_file_may_hold_its_key(clock, tls, tmp_path):
-    """Without key_file the key is looked for beside the certificate, and missed there if it is not."""
+    """Without key_file the key is looked for beside the certificate, and missed if not there."""
     files = tls.client_certificate()
     both = tmp_path / "both.pem"
     both.write_bytes(b"".join(Path(files[name]).read_bytes() for name in ("key_file", "cert_file")))
@@ -487,7 +541,9 @@ async def test_an_authority_in_a_file_is_the_only_one(clock, tls, monkeypatch, t
 
 
 async def test_an_authority_that_another_one_vouches_for_is_trusted(clock, tls, tmp_path):
-    """A file with an intermediate authority alone is enough, on every Python: nothing above it is asked for."""
+    """A file with an intermediate authority alone is enough, on every Python:
+    nothing above it is asked for.
+    """
     child = tls.ca.create_child_ca()
     child.cert_pem.write_to_path(tmp_path / "child.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -501,7 +557,9 @@ async def test_an_authority_that_another_one_vouches_for_is_trusted(clock, tls, 
 
 
 def sloppy_authority(folder):
-    """Return a server's context whose authority leaves out formalities of RFC 5280, as many private ones do."""
+    """Return a server's context whose authority leaves out formalities of RFC 5280,
+    as many private ones do.
+    """
 
     def certificate(subject, key, extension):
         now = datetime.now(UTC)
@@ -531,7 +589,9 @@ def sloppy_authority(folder):
 
 
 async def test_a_private_authority_may_leave_out_formalities(clock, tmp_path):
-    """An authority whose basicConstraints is not critical is trusted where ca_file names it, as by Prometheus."""
+    """An authority whose basicConstraints is not critical is trusted where ca_file names it,
+    as by Prometheus.
+    """
     async with (
         raw_server(GOOD, tls=sloppy_authority(tmp_path)) as server,
         connected(
@@ -556,7 +616,9 @@ async def test_no_answer_is_a_timeout(clock):
 
 
 async def test_a_handshake_without_end_is_a_timeout(clock):
-    """A server that accepts the connection and never answers the TLS handshake fails as timeout, and is hung up on."""
+    """A server that accepts the connection and never answers the TLS handshake fails as timeout,
+    and is hung up on.
+    """
     async with (
         asyncio.timeout(2),
         raw_server(silence) as server,
@@ -593,7 +655,7 @@ async def test_a_connection_that_is_never_accepted_is_a_timeout(clock):
     "start", [b"HTTP/1.1 200 OK\r\nX: ", OK + b"\r\n", OK + b"Content-Encoding: gzip\r\n\r\n"]
 )
 async def test_the_total_time_holds_for_a_server_that_drips(clock, start):
-    """Bytes that keep coming, in headers or body, do not prolong the time that a request may take."""
+    """Bytes that keep coming, in headers or body, do not prolong a request's time."""
     async with (
         asyncio.timeout(DEADLINE),
         raw_server(
@@ -641,7 +703,9 @@ async def test_gzip_is_read_whatever_its_members(clock, encoding, members):
 
 @pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 131_072, 3 * MIB])
 async def test_pieces_are_small_whatever_the_compression(clock, size):
-    """The body comes in pieces of at most 64 KiB, compressed or not, and none is lost at their borders."""
+    """The body comes in pieces of at most 64 KiB, compressed or not,
+    and none is lost at their borders.
+    """
     content = b"x" * size
     for one in (answer(200, content), _encoded(gzip.compress(content))):
         async with (
@@ -698,7 +762,9 @@ async def test_a_broken_or_unknown_encoding_is_an_invalid_response(clock, conten
 @pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
 @pytest.mark.parametrize(("size", "reason"), [(100_000, None), (100_001, Reason.TOO_LARGE)])
 async def test_the_size_limit_counts_decompressed_bytes(clock, packed, size, reason):
-    """An answer of exactly max_response_size is taken; one byte more fails as too_large, compressed or not."""
+    """An answer of exactly max_response_size is taken; one byte more fails as too_large,
+    compressed or not.
+    """
     content = statistics().ljust(size)
     api = fake_api(_encoded(gzip.compress(content)) if packed else answer(200, content))
     async with connected(api, clock, max_response_size=100_000) as client:
@@ -720,7 +786,7 @@ async def test_an_answer_without_end_is_too_large(clock):
 
 @pytest.mark.parametrize("padding", [b'"', b"[", b"7"], ids=["text", "list", "number"])
 async def test_a_value_without_end_costs_little(clock, padding):
-    """One value that never ends within an answer fails as invalid_response before much of it is read."""
+    """One value that never ends fails as invalid_response before much of it is read."""
     content = b'{"data": [' + padding + (b"7" if padding == b"7" else b"1,") * (8 * MIB)
     async with (
         asyncio.timeout(DEADLINE),
@@ -746,7 +812,7 @@ def _bomb(mebibytes):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")  # noqa: PTH110
 async def test_a_gzip_bomb_costs_no_memory(clock):
-    """A gibibyte of zeros, packed into a megabyte, is cut off at the limit without ever being held."""
+    """A gibibyte of zeros, packed into a megabyte, is cut off at the limit and never held."""
     api = fake_api(_encoded(_bomb(1025)))
     read = pieces = 0
     async with asyncio.timeout(DEADLINE * 4), connected(api, clock, timeout="1m") as client:
@@ -769,7 +835,7 @@ async def test_a_gzip_bomb_costs_no_memory(clock):
 
 
 async def test_every_request_is_counted_by_endpoint_and_code(clock):
-    """The observer hears of each request once: where it went, what the answer was, and how long it took."""
+    """The observer hears of each request once: where it went, the answer, and how long it took."""
     api = fake_api(answer(401), answer(503))
     api.post(LOGIN).mock(side_effect=in_turn(signed_in(refreshToken="r")))
     api.post(REFRESH).mock(side_effect=in_turn(signed_in("b")))
@@ -872,7 +938,9 @@ async def test_cookies_are_not_kept(clock):
     ],
 )
 def test_a_host_that_has_no_form_for_dns_is_named(clock, key, value):
-    """A host in another script whose form for DNS cannot be made is the fault of the address that names it."""
+    """A host in another script whose form for DNS cannot be made is the
+    fault of the address that names it.
+    """
     api = Api(authorization={"credentials": "x"}, **{key: value})
     with pytest.raises(ConfigError) as caught:
         FlashbackClient(api, clock, lambda *_: None)
@@ -967,7 +1035,9 @@ async def test_bytes_behind_a_401_are_not_the_answer_to_the_replay(clock):
 
 
 async def test_a_tunnel_serves_one_request(clock, tls):
-    """Through a proxy every question has a tunnel of its own, and bytes in it are not the next answer either."""
+    """Through a proxy every question has a tunnel of its own,
+    and bytes in it are not the next answer either.
+    """
     async with (
         asyncio.timeout(DEADLINE),
         raw_server(then(COMPLETE + STRAY, silence), COMPLETE, tls=tls.server()) as server,
@@ -994,7 +1064,9 @@ async def test_a_plain_proxy_serves_one_request_a_connection(clock):
 
 
 async def test_bytes_before_a_question_are_not_its_answer(clock):
-    """Nothing is left of a connection that a server goes on writing to after its answer, however long it stays."""
+    """Nothing is left of a connection that a server goes on writing to after its answer,
+    however long it stays.
+    """
     async with (
         asyncio.timeout(DEADLINE),
         raw_server(then(COMPLETE, without_end(STRAY)), COMPLETE) as server,
@@ -1021,7 +1093,7 @@ CUT = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n"
     ids=["HTTP/1.0", "before its first byte", "HTTP/1.1", "gzip"],
 )
 async def test_an_answer_without_length_that_is_cut_off_is_tried_again(clock, start):
-    """Where only the end of the connection ends an answer, an incomplete one is a broken connection."""
+    """Where only the connection's end ends an answer, an incomplete one is a broken connection."""
     async with (
         asyncio.timeout(DEADLINE),
         raw_server(start, start, GOOD) as server,
@@ -1063,6 +1135,12 @@ async def test_a_sign_in_without_length_that_is_cut_off_is_tried_again(clock):
 # --- what went wrong, in words
 
 
+async def test_an_answer_that_leads_nowhere_is_no_redirect(clock):
+    """A 304 is answered to nobody's question here, but nothing of the address is wrong for it."""
+    message = await _message(clock, b"HTTP/1.1 304 Not Modified\r\n\r\n")
+    assert message == "HTTP 304"
+
+
 async def _message(clock, behaviour, seconds=60, **api):
     """Return what a question to a server that behaves so ends with, in words."""
     async with (
@@ -1079,6 +1157,9 @@ async def _message(clock, behaviour, seconds=60, **api):
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "not HTTP"),
         (b"\x15\x03\x01\x00\x02\x02\x50", "not HTTP"),
         (b"220 mail.example.com ESMTP\r\n\r\n", "not HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6\r\nInvalid SSH identification string.\r\n", "another protocol"),
+        (b"<html>It works</html>\n", "another protocol"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "the headers of what 127.0.0.1 answered"),
         (b"HTTP/1.1 200 OK\r\nX: ", "closed the connection without a complete answer"),
         (hang_up, "closed the connection without a complete answer"),
         (then(b"", reset), "Connection reset by peer"),
@@ -1092,6 +1173,9 @@ async def _message(clock, behaviour, seconds=60, **api):
         "SSH",
         "an alert of TLS",
         "mail",
+        "SSH that hangs up",
+        "HTTP/0.9",
+        "endless header",
         "half a head",
         "nothing",
         "reset",
@@ -1207,7 +1291,9 @@ async def test_a_token_that_was_good_before_does_not_hint_at_mfa(clock):
 
 
 async def test_a_sign_in_without_a_token_hints_at_mfa(clock):
-    """A sign-in that succeeds and brings no token is for a person to look at, and not repeated for minutes."""
+    """A sign-in that succeeds and brings no token is for a person to look at,
+    and not repeated for minutes.
+    """
     api = fake_api()
     login = api.post(LOGIN).mock(side_effect=in_turn(answer(200, {"success": True})))
     async with connected(api, clock, login=LOGIN_DATA) as client:

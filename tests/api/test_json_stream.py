@@ -51,12 +51,17 @@ def test_a_record_is_handed_out_as_soon_as_it_is_whole():
     "answer",
     [
         b'{"success":true,"data":[]}',
-        b'\xef\xbb\xbf \r\n\t{ "data" : [ ] , "success" : true , "page": {"data": [1]}, "n": -1.5e3 } \n',
+        (
+            b'\xef\xbb\xbf \r\n\t{ "data" : [ ] , "success" : true , '
+            b'"page": {"data": [1]}, "n": -1.5e3 } \n'
+        ),
         b'{"data":[],"message":null}',
     ],
 )
 def test_an_answer_without_records_is_good(answer):
-    """White space, a byte order mark, unknown members and their order do not matter, nor does a missing `success`."""
+    """White space, a byte order mark, unknown members and their order do not matter,
+    nor does a missing `success`.
+    """
     assert read(answer) == []
 
 
@@ -100,7 +105,7 @@ def test_the_message_of_the_api_is_kept():
 
 
 def test_odd_numbers_spoil_one_record_alone():
-    """NaN, numbers beyond a float and integers of thousands of digits leave the records around them alone."""
+    """NaN, numbers beyond a float and integers of thousands of digits spare the records around."""
     digits = b"9" * 5000
     records = read(
         b'{"data":[{"n":NaN},{"n":1e999},{"n":' + digits + b'},{"n":-' + digits + b'},{"n":1}]}'
@@ -116,31 +121,38 @@ def test_odd_characters_are_decoded():
 
 def test_every_cut_gives_the_same():
     """An answer with every kind of token is the same however its bytes are cut in two."""
-    answer = '{"x":-12.5e3,"success":true,"data":[{"é":"\\"\\\\😀"},12,-3.25,true,[],{}],"y":"z"}'.encode()
+    text = '{"x":-12.5e3,"success":true,"data":[{"é":"\\"\\\\😀"},12,-3.25,true,[],{}],"y":"z"}'
+    answer = text.encode()
     whole = read(answer)
     assert all(read(answer[:cut], answer[cut:]) == whole for cut in range(len(answer) + 1))
 
 
-@pytest.mark.parametrize("before", [b"", b'{"a": 1}, '], ids=["first", "second"])
-@pytest.mark.parametrize("depth", [10_000, 200_000])
+@pytest.mark.parametrize(
+    "before", [b"", b'{"a": 1}, ', b"1, " * 5_000], ids=["first", "second", "after many"]
+)
+@pytest.mark.parametrize("depth", [500, 10_000, 200_000])
 def test_deep_nesting_is_refused(before, depth):
-    """Nesting beyond reason ends the poll and nothing else, wherever it stands."""
+    """Nesting beyond reason ends the poll and nothing else, on every Python, wherever it stands."""
     assert "nested too deeply" in failure(
         b'{"data":[' + before + b'{"x":' + b"[" * depth + b"]" * depth + b"}, {}]}"
     )
 
 
 def test_braces_within_records_do_not_end_them():
-    """Wherever pieces are cut, neither the end of an object in a record nor a brace in a string ends the record."""
+    """Wherever pieces are cut, no object's end or brace in a string within a record ends it."""
     records = [{"a": "}, {"}, {"b": {"c": {}}}, {"d": "]}"}, [{}], {"e": '\\"}'}]
     answer = json.dumps({"data": records}).encode()
     for cut in range(len(answer)):
         assert read(answer[:cut], answer[cut:]) == records
 
 
-def test_moderate_nesting_is_read():
-    """Nesting that a JSON library would write is no fault."""
-    assert read(b'{"data":[{"x":' + b"[" * 50 + b"]" * 50 + b"}]}")
+@pytest.mark.parametrize("before", [b"", b'{"a": 1}, '], ids=["first", "second"])
+@pytest.mark.parametrize("depth", [50, 499])
+def test_moderate_nesting_is_read(before, depth):
+    """Nesting that a JSON library would write is no fault, and neither are many values side by side."""
+    deep = b'{"x":' + b"[" * depth + b"]" * depth + b"}"
+    wide = b'{"x":[' + b"[[]]," * 5_000 + b"{}]}"
+    assert read(b'{"data":[' + before + b", ".join([deep, wide, deep]) + b"]}")
 
 
 def test_a_huge_record_is_refused_without_being_held():
@@ -183,7 +195,9 @@ ONE_PIECE = 65_536
     ids=["numbers", "lists", "objects", "strings", "an integer without end", "mixed"],
 )
 def test_tiny_values_are_handed_out_in_short_lists(values):
-    """Thousands of values in one piece come out a few at a time, in their order, so that others can run in between."""
+    """Thousands of values in one piece come out a few at a time, in their order,
+    so that others can run in between.
+    """
     reader = ResponseReader()
     lists = list(reader.feed(b'{"data":[' + values))
     assert max(map(len, lists)) <= 512

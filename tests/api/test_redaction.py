@@ -41,6 +41,7 @@ FORMS = {
     "HTML, quotes left": lambda text: html.escape(text, quote=False),
     "HTML, by number": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "HTML, by hexadecimal number": lambda text: "".join(f"&#x{ord(char):X};" for char in text),
+    "HTML, by number without semicolons": lambda text: "".join(f"&#{ord(char)}" for char in text),
     "HTML twice": lambda text: html.escape(html.escape(text)),
     "JSON": lambda text: json.dumps(text)[1:-1],
     "JSON with letters as they are": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
@@ -56,6 +57,16 @@ FORMS = {
     "base64 behind one byte": lambda text: base64.b64encode(b":" + text.encode()).decode(),
     "base64 behind a user": lambda text: base64.b64encode(b"me:" + text.encode()).decode(),
     "base64 behind a longer user": lambda text: base64.b64encode(b"you!:" + text.encode()).decode(),
+    "base64 of JSON": lambda text: base64.b64encode(json.dumps([text]).encode()).decode(),
+    "base64 of JSON with letters as they are": lambda text: base64.b64encode(
+        json.dumps([text], ensure_ascii=False).encode()
+    ).decode(),
+    "base64 of a form": lambda text: base64.b64encode(f"a={quote_plus(text)}".encode()).decode(),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "hexadecimal, capitals": lambda text: text.encode().hex().upper(),
+    "hexadecimal, bytes apart": lambda text: text.encode().hex(" "),
+    "hexadecimal, colons between bytes": lambda text: text.encode().hex(":"),
+    "read as Latin-1": lambda text: text.encode().decode("latin-1"),
     "base64 with more behind": lambda text: base64.b64encode(text.encode() + b", it was").decode(),
 }
 
@@ -64,7 +75,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("around", ["%s%%41", "%s", "got '%s', sorry", "%s %s", "\\%s\\", "&%s;"])
 def test_a_secret_is_found_in_any_form(form, secret, around):
-    """Whatever a server makes of a secret before it sends it back, only its name is shown, and what stands around."""
+    """Whatever a server makes of a secret, only its name is shown, and what stands around it."""
     text = around.replace("%s", form(secret)).replace("%%", "%")
     shown = redactor(password=secret).redact(text)
     assert "<password>" in shown
@@ -96,7 +107,7 @@ def test_what_stands_around_a_secret_is_shown():
 
 @pytest.mark.parametrize("secret", ["password", "<password>", "access token", "passwor"])
 def test_what_is_put_in_place_of_a_secret_stays(secret):
-    """A secret that is part of what secrets are called does not change what was put in place of another."""
+    """A secret that is part of what secrets are called does not change what stands for another."""
     names = redactor(**{"password": "canary-7f3a", "access token": secret})
     assert names.redact("canary-7f3a") == "<password>"
     assert names.redact(f"{secret}, canary-7f3a") == "<access token>, <password>"

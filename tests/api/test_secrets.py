@@ -1,4 +1,4 @@
-"""Secret files: read when a secret is needed, written when the API hands out a new refresh token."""
+"""Secret files: read when a secret is needed, written when the API hands out a refresh token."""
 
 import os
 import resource
@@ -55,7 +55,9 @@ def refusal(path):
     ],
 )
 def test_a_secret_is_the_text_of_its_file(content, path):
-    """A secret is a file's text without byte order mark and the white space around it; spaces inside stay."""
+    """A secret is a file's text without byte order mark and the white space around it;
+    spaces inside stay.
+    """
     path.write_bytes(content)
     assert read_secret(path, "the file") == "pass wordé"
 
@@ -95,7 +97,7 @@ def test_an_empty_file_is_no_secret(content, path):
 
 @pytest.mark.parametrize("between", ["\n", "\r\n", "\r", "\t", "\0", "\x1b", "\u2028"])
 def test_a_secret_is_one_line_of_text(between, path):
-    """A file with a second line or control characters, which could add a header to a request, is refused."""
+    """A file with a second line or control characters, which could add a header, is refused."""
     path.write_bytes(f"{CANARY}{between}{CANARY}".encode())
     assert refusal(path) == "holds more than one line, or control characters"
 
@@ -163,7 +165,7 @@ def test_a_written_secret_is_read_back(path):
 
 @pytest.mark.parametrize("mask", [0o000, 0o077])
 def test_a_written_secret_is_for_its_owner_alone(mask, path):
-    """The file is readable by its owner alone, whatever it was before and whatever the umask says."""
+    """The file is readable by its owner alone, whatever it was before and whatever the umask is."""
     path.write_text("old")
     path.chmod(0o644)
     before = os.umask(mask)
@@ -175,7 +177,7 @@ def test_a_written_secret_is_for_its_owner_alone(mask, path):
 
 
 def test_a_secret_is_replaced_at_once(path):
-    """Whoever has the old file open goes on reading the old secret whole: the file is replaced, not rewritten."""
+    """Whoever has the old file open reads the old secret whole: it is replaced, not rewritten."""
     path.write_text("old\n")
     with path.open() as reader:
         write_secret(path, "a much longer new one")
@@ -191,7 +193,9 @@ def test_nothing_is_left_behind(path):
 
 
 def test_the_old_secret_stays_where_writing_fails(path):
-    """A secret that cannot be written, here for a character that UTF-8 has not, leaves the old file and no other."""
+    """A secret that cannot be written, here for a character that UTF-8 has not,
+    leaves the old file and no other.
+    """
     path.write_text("old\n")
     with pytest.raises(UnicodeEncodeError):
         write_secret(path, "new\udcff")
@@ -255,7 +259,9 @@ def folder():
 
 
 def test_a_single_file_that_is_mounted_is_written_in_place(path, tmp_path):
-    """Nothing can be renamed onto a file that is mounted by itself: it is written over and keeps its mode."""
+    """Nothing can be renamed onto a file that is mounted by itself:
+    it is written over and keeps its mode.
+    """
     outside = tmp_path / "outside"
     outside.write_text("a much longer old token\n")
     outside.chmod(0o640)
@@ -271,11 +277,14 @@ def test_a_single_file_that_is_mounted_is_written_in_place(path, tmp_path):
 
 
 def test_a_single_file_that_is_mounted_read_only_cannot_be_saved(path, tmp_path):
-    """Where neither way works, both reasons are told, before and after trying, and nothing changes."""
+    """Where neither way works, both reasons are told, before and after trying; nothing changes."""
     outside = tmp_path / "outside"
     outside.write_text("old\n")
     path.touch()
-    why = "neither by a rename in its folder (Device or resource busy) nor in place (Read-only file system)"
+    why = (
+        "neither by a rename in its folder (Device or resource busy) "
+        "nor in place (Read-only file system)"
+    )
     with mounted(outside, path, "ro"):
         assert saving_fault(path) == why
         with pytest.raises(OSError, match="Read-only") as caught:
@@ -345,7 +354,8 @@ def test_a_file_of_somebody_else_in_a_shared_folder_is_a_fault(folder):
     with somebody():
         why = saving_fault(path)
     assert why == (
-        "neither by a rename in its folder (Operation not permitted) nor in place (Permission denied)"
+        "neither by a rename in its folder (Operation not permitted) "
+        "nor in place (Permission denied)"
     )
 
 
@@ -360,7 +370,7 @@ def test_looking_for_a_fault_changes_nothing(path):
 
 
 def test_what_is_no_file_is_a_fault(tmp_path):
-    """A folder, a missing folder, a device and a name too long are told before anything is spent."""
+    """A folder, a missing one, a device and a name too long are told before anything is spent."""
     assert saving_fault(tmp_path) == "Is a directory"
     assert saving_fault(tmp_path / "missing" / "token") == "No such file or directory"
     assert saving_fault(Path("/dev/null")) == "no regular file"
@@ -391,7 +401,7 @@ def test_a_link_is_followed(path, tmp_path, exists):
 
 
 def test_all_names_of_a_file_get_the_new_secret(path, tmp_path):
-    """A file with several names is written in place, so that none of them keeps the spent secret."""
+    """A file with several names is written in place, so that none keeps the spent secret."""
     path.write_text("old\n")
     (tmp_path / "other").hardlink_to(path)
     write_secret(path, "new")
@@ -412,7 +422,9 @@ def test_a_file_stays_with_its_owner(path):
 def test_a_file_that_is_written_in_place_holds_one_secret_at_every_step(
     path, tmp_path, monkeypatch, new
 ):
-    """Whoever reads between two steps, or after a crash there, finds the old secret or the new one, whole."""
+    """Whoever reads between two steps, or after a crash there, finds the old secret or the new one,
+    whole.
+    """
     path.write_text("an old token\n\n\n\n")
     (tmp_path / "other").hardlink_to(path)
     found = []

@@ -31,7 +31,7 @@ def load(tmp_path):
 
 @pytest.fixture
 def problems(load, tmp_path):
-    """Return a function that gives the problems of a bad configuration, one line each, and no secret among them."""
+    """Return a function that gives a bad configuration's problems, a line each, without secrets."""
 
     def problems(content):
         with pytest.raises(ConfigError) as caught:

@@ -87,7 +87,9 @@ def test_the_api_is_reached_by_https_or_on_this_machine(url, load):
     ],
 )
 def test_what_is_no_safe_address_is_refused(url, problems):
-    """Anything else is refused: no host, another scheme, credentials or a query in it, http to another machine."""
+    """Anything else is refused: no host, another scheme, credentials or a query in it,
+    http to another machine.
+    """
     (problem,) = problems(f"api: {{{SIGN_IN}, base_url: '{url}'}}")
     assert "base_url: expected " in problem
 

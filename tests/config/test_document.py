@@ -1,4 +1,4 @@
-"""The YAML file: what it may not hold, where that is, and nothing of what it says in any message."""
+"""The YAML file: what it may not hold, where that is, and nothing of what it says in messages."""
 
 import os
 from itertools import pairwise
@@ -86,7 +86,10 @@ def test_a_syntax_error_does_not_quote_the_line(value, problems):
         ),
         (
             "a: {b: canary\nc: d}",
-            "2:2: while parsing a flow mapping that begins in line 1, expected ',' or '}', but got ':'",
+            (
+                "2:2: while parsing a flow mapping that begins in line 1, "
+                "expected ',' or '}', but got ':'"
+            ),
         ),
         (
             "a:\n  b: 'canary'\n c: d",
@@ -99,16 +102,22 @@ def test_a_syntax_error_does_not_quote_the_line(value, problems):
             'a: "canary',
             "1:11: while scanning a quoted scalar, found unexpected end of stream",
         ),
-        ("a:\n\tb: canary", "2:1: while scanning for the next token, found a tab that cannot start any token"),
-        ("a: @canary", "1:4: while scanning for the next token, found a character that cannot start any token"),
-        ("a: `canary's`", "1:4: while scanning for the next token, found a character that cannot start any token"),
+        ("a:\n\tb: canary",
+         "2:1: while scanning for the next token, found a tab that cannot start any token"),
+        ("a: @canary",
+         "1:4: while scanning for the next token, found a character that cannot start any token"),
+        ("a: `canary's`",
+         "1:4: while scanning for the next token, found a character that cannot start any token"),
         ("a: *canary", "1:4: found undefined alias"),
         ("a: &canary 1\nb: &canary 2", "2:4: found duplicate anchor, second occurrence"),
-        ('a: "\\canary"', "1:6: while scanning a double-quoted scalar, found unknown escape character"),
+        ('a: "\\canary"',
+         "1:6: while scanning a double-quoted scalar, found unknown escape character"),
         ("a: !c!canary x", "1:4: while parsing a node, found undefined tag handle"),
         ("a: !%ff%canary x", "1:5: while scanning a tag, syntax error"),
-        ("a: |canary", "1:5: while scanning a block scalar, expected chomping or indentation indicators"),
-        ("a: b\n---\nc: canary", "2:1: expected a single document in the stream, but found another document"),
+        ("a: |canary",
+         "1:5: while scanning a block scalar, expected chomping or indentation indicators"),
+        ("a: b\n---\nc: canary",
+         "2:1: expected a single document in the stream, but found another document"),
         ("a: b\nc: can\aary", "2: control characters are not allowed"),
     ],
 )  # fmt: skip
@@ -132,24 +141,31 @@ def test_a_syntax_error_keeps_its_sentence(content, expected, problems):
     ],
 )
 def test_a_value_that_yaml_cannot_build_is_reported_with_its_place(value, problems):
-    """A value that does not fit its tag, or a date that does not exist, is reported with its place, not a crash."""
+    """A value that does not fit its tag, or a date that is none, is reported with its place."""
     found = problems(f"api:\n  login:\n    password: {value}\n")
     fault = "not a value of its YAML type; text that looks like one stands in quotes"
     assert found == [
         f"exporter.yml:3:15: api.login.password: {fault}",
-        "exporter.yml:2:3: api.login.email: expected it here, or FLASHBACK_EMAIL in the environment",
+        (
+            "exporter.yml:2:3: api.login.email: expected it here, "
+            "or FLASHBACK_EMAIL in the environment"
+        ),
     ]
 
 
 @pytest.mark.parametrize("content", ["api:\n  base_url: {{ url }}\n", "api:\n  ? [a, b]\n  : c\n"])
 def test_a_key_that_is_no_text_is_reported_with_its_place(content, problems):
-    """A template that was never filled in, which YAML reads as a mapping for a key, is reported, not a crash."""
+    """A template that was never filled in, which YAML reads as a mapping for a key, is reported,
+    not a crash.
+    """
     assert problems(content)[0].startswith("exporter.yml:2:")
 
 
 @pytest.mark.parametrize("key", ["1", "yes", "~", "2024-01-01"])
 def test_a_key_that_yaml_takes_for_something_else_is_reported_with_its_place(key, problems):
-    """A key that YAML reads as a number, a truth value, nothing or a date is reported, with its place."""
+    """A key that YAML reads as a number, a truth value, nothing or a date is reported,
+    with its place.
+    """
     (problem,) = problems(f"api: {{{SIGN_IN}}}\n{key}: x\n")
     assert problem.startswith("exporter.yml:2:1: ")
 
@@ -170,7 +186,9 @@ def test_a_key_that_yaml_takes_for_something_else_is_reported_with_its_place(key
     ],
 )
 def test_what_was_expected_is_said_in_the_words_of_yaml(content, problems):
-    """A value of the wrong shape is reported in words for people who write YAML, not for people who write Python."""
+    """A value of the wrong shape is reported in words for people who write YAML,
+    not for people who write Python.
+    """
     (problem,) = problems(content)
     assert "tuple" not in problem.lower()
     assert "dictionary" not in problem
@@ -181,7 +199,9 @@ def test_what_was_expected_is_said_in_the_words_of_yaml(content, problems):
     ("first", "next_one"), [("[x]", "[{}]"), ("{x: y}", "{{<<: [{}]}}")], ids=["lists", "merges"]
 )
 def test_aliases_that_multiply_are_refused(first, next_one, problems):
-    """A small file whose aliases, or merged keys, stand for a million values is refused in few words, not built."""
+    """A small file whose aliases, or merged keys,
+    stand for a million values is refused in few words, not built.
+    """
     lines = [f"a: &a {first}"]
     for above, name in pairwise("abcdefg"):
         lines.append(f"{name}: &{name} " + next_one.format(", ".join([f"*{above}"] * 10)))
@@ -202,7 +222,9 @@ def test_the_null_device_holds_nothing(monkeypatch):
 
 @pytest.mark.parametrize("written", [b"", f"api: {{{SIGN_IN}}}".encode()])
 def test_a_pipe_is_read_but_not_waited_for(written, tmp_path):
-    """A configuration may come out of a pipe; one that nobody writes into is refused and holds up nothing."""
+    """A configuration may come out of a pipe;
+    one that nobody writes into is refused and holds up nothing.
+    """
     path = tmp_path / "pipe"
     os.mkfifo(path)
     both = os.open(path, os.O_RDWR)

@@ -15,7 +15,7 @@ SIGN_IN = "login: {email: me@example.com, password: canary}"
 
 
 def test_environment_and_defaults_are_enough(monkeypatch):
-    """Without a file, e-mail and password in the environment make a configuration with all the defaults."""
+    """Without a file, e-mail and password in the environment make a configuration by defaults."""
     monkeypatch.setenv("FLASHBACK_EMAIL", "me@example.com")
     monkeypatch.setenv("FLASHBACK_PASSWORD", CANARY)
     expected = {"api": {"login": {"email": "me@example.com", "password": CANARY}}}
@@ -29,7 +29,9 @@ def test_a_bearer_token_comes_from_the_environment(monkeypatch):
 
 
 def test_a_refresh_token_file_comes_from_the_environment(monkeypatch, tmp_path):
-    """FLASHBACK_REFRESH_TOKEN_FILE is api.refresh_token_file; a relative one starts at the working directory."""
+    """FLASHBACK_REFRESH_TOKEN_FILE is api.refresh_token_file;
+    a relative one starts at the working directory.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLASHBACK_REFRESH_TOKEN_FILE", "refresh-token")
     assert load_config(None).api.refresh_token_file == tmp_path / "refresh-token"
@@ -70,7 +72,9 @@ def test_a_refresh_token_file_in_the_environment_goes_with_every_login(
 
 
 def test_a_login_in_the_environment_goes_with_a_refresh_token_file_in_the_file(load, monkeypatch):
-    """A file that says where to keep the refresh token leaves out who signs in, and the environment fills that."""
+    """A file that says where to keep the refresh token leaves out who signs in,
+    and the environment fills that.
+    """
     monkeypatch.setenv("FLASHBACK_EMAIL", "me@example.com")
     monkeypatch.setenv("FLASHBACK_PASSWORD", CANARY)
     api = load("api: {refresh_token_file: token}").api
@@ -81,8 +85,14 @@ def test_a_login_in_the_environment_goes_with_a_refresh_token_file_in_the_file(l
 @pytest.mark.parametrize(
     "in_file",
     [
-        "{base_url: https://file.example.com, login: {email: file@example.com, password: from-file}}",
-        "{base_url: https://file.example.com, login: {email: file@example.com, password_file: from-file}}",
+        (
+            "{base_url: https://file.example.com,"
+            " login: {email: file@example.com, password: from-file}}"
+        ),
+        (
+            "{base_url: https://file.example.com,"
+            " login: {email: file@example.com, password_file: from-file}}"
+        ),
         "{base_url: https://file.example.com, authorization: {credentials: from-file}}",
         "{base_url: https://file.example.com, authorization: {credentials_file: from-file}}",
     ],
@@ -115,7 +125,10 @@ def test_two_ways_to_sign_in_from_the_environment_are_refused(monkeypatch):
         monkeypatch.setenv(f"FLASHBACK_{name}", CANARY)
     with pytest.raises(
         ConfigError,
-        match=r"^environment FLASHBACK_ACCESS_TOKEN, FLASHBACK_EMAIL: api: expected one way to sign in",
+        match=(
+            r"^environment FLASHBACK_ACCESS_TOKEN, FLASHBACK_EMAIL: "
+            r"api: expected one way to sign in"
+        ),
     ) as caught:
         load_config(None)
     assert CANARY not in str(caught.value)
@@ -127,13 +140,15 @@ def test_half_a_login_from_the_environment_is_refused(monkeypatch):
     with pytest.raises(ConfigError) as caught:
         load_config(None)
     assert (
-        str(caught.value)
-        == "environment FLASHBACK_PASSWORD: api.login.email: expected it here, or FLASHBACK_EMAIL in the environment"
+        str(caught.value) == "environment FLASHBACK_PASSWORD: api.login.email: "
+        "expected it here, or FLASHBACK_EMAIL in the environment"
     )
 
 
 def test_a_password_file_comes_from_the_environment(monkeypatch, tmp_path):
-    """FLASHBACK_PASSWORD_FILE is api.login.password_file; a relative one starts at the working directory."""
+    """FLASHBACK_PASSWORD_FILE is api.login.password_file;
+    a relative one starts at the working directory.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLASHBACK_EMAIL", "me@example.com")
     monkeypatch.setenv("FLASHBACK_PASSWORD_FILE", "password")

@@ -45,7 +45,9 @@ def test_the_example_is_valid():
 
 
 def test_the_example_has_every_key():
-    """Every key of every section stands in the example; those of the other ways to sign in, in its comments."""
+    """Every key of every section stands in the example; those of the other ways to sign in,
+    in its comments.
+    """
     seen = set()
     for model, content in sections(Config, yaml.safe_load(EXAMPLE.read_text())):
         seen.add(model)
@@ -65,14 +67,16 @@ def test_the_example_has_every_key():
 
 
 def test_the_example_shows_the_defaults():
-    """Every value in the example is the one that leaving out the key would give; only the sign-in has none."""
+    """Every value in the example is the one that leaving out the key would give;
+    only the sign-in has none.
+    """
     config = load_config(EXAMPLE)
     assert config == Config(api=Api(login=config.api.login))
 
 
 @pytest.mark.parametrize("way", ["authorization", "refresh_token_file"])
 def test_the_other_ways_to_sign_in_work_once_they_are_uncommented(way, load):
-    """Taking the login out of the example and the comment signs off another way makes a valid configuration."""
+    """Without the login, and with another way's comment signs off, the example is valid."""
     lines = EXAMPLE.read_text().splitlines()
     login = next(number for number, line in enumerate(lines) if line == "  login:")
     del lines[login : login + 3]

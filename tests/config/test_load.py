@@ -1,4 +1,4 @@
-"""The configuration: cases/*.ok.yml are good, *.bad.yml are bad for the reasons in the *.bad.txt beside them."""
+"""The configuration: cases/*.ok.yml are good, *.bad.yml bad as the *.bad.txt beside them says."""
 
 from pathlib import Path
 
@@ -28,7 +28,9 @@ def test_a_good_file_is_accepted(path):
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_file_is_refused_with_all_its_problems(path):
-    """A file named *.bad.yml is refused with the problems in the text file beside it: all at once, with places."""
+    """A file named *.bad.yml is refused with the problems in the text file beside it: all at once,
+    with places.
+    """
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     reported = str(caught.value).replace(f"{FOLDER}/", "")

@@ -42,11 +42,14 @@ def test_durations_are_those_of_prometheus(text, seconds, load):
 
 @pytest.mark.parametrize(
     "text",
-    ["30", "30.0", '""', "null", "yes", "s", "1.5h", "-5m", "+5m", "5 m", '" 5m"', '"5m\\n"', "5M", "5min", "30m1h",
-     "5m5m", "1e3s", "٣s", "[30s]", "{s: 30}", "1000000y", "9" * 80 + "y", "9" * 200 + "y"],
+    ["30", "30.0", '""', "null", "yes", "s", "1.5h", "-5m", "+5m", "5 m", '" 5m"', '"5m\\n"',
+     "5M", "5min", "30m1h", "5m5m", "1e3s", "٣s", "[30s]", "{s: 30}", "1000000y", "9" * 80 + "y",
+     "9" * 200 + "y"],
 )  # fmt: skip
 def test_what_prometheus_does_not_take_for_a_duration_is_none(text, problems):
-    """Anything else is refused: numbers without a unit, fractions, signs, spaces, more years than Prometheus has."""
+    """Anything else is refused: numbers without a unit, fractions, signs, spaces,
+    more years than Prometheus has.
+    """
     (problem,) = problems(f"api: {{{SIGN_IN}, timeout: {text}}}")
     assert "api.timeout: expected a duration" in problem
 
@@ -92,12 +95,13 @@ def test_what_is_no_size_is_refused(text, problems):
         ("login: {email: a, password_file: ''}", "a path"),
         ('login: {email: a, password_file: "a\\0b"}', "a path"),
         ("login: {email: a, password: 12345}", "text, in quotes where YAML takes it for a number"),
-        ("login: {email: no, password: canary}", "text, in quotes where YAML takes it for a number"),
+        ("login: {email: no, password: canary}",
+         "text, in quotes where YAML takes it for a number"),
         ('login: {email: "\\ud800", password: canary}', "text without surrogates"),
     ],
 )  # fmt: skip
 def test_a_secret_that_can_never_work_is_refused(section, expected, problems):
-    """A secret that is empty, of two lines or not fit for HTTP is refused before anything is sent."""
+    """A secret that is empty, of two lines or not fit for HTTP is refused before it is sent."""
     (problem,) = problems(f"api: {{{section}}}")
     assert f": expected {expected}" in problem
 
@@ -113,7 +117,7 @@ def test_a_filter_is_text_that_can_be_sent(value, problems):
 
 
 def test_filters_that_no_request_can_hold_are_refused(load, problems):
-    """Filters too long for the address of a request are refused, where a poll would fail for ever."""
+    """Filters too long for a request's address are refused, where polls would fail for ever."""
     content = f"api: {{{SIGN_IN}}}\nqueries: [{{filters: {{repo_id: [%s]}}}}]\n"
     fits = ", ".join(["00000000-0000-0000-0000-000000000000"] * 1000)
     assert len(load(content % fits).queries[0].filters.repo_id) == 1000
@@ -129,7 +133,7 @@ def test_a_window_has_one_to_seven_days(days, load):
 
 @pytest.mark.parametrize("days", ["0", "8", "-1", "1.5", "two", "yes", "null"])
 def test_no_other_window_is_allowed(days, problems):
-    """Less than one day, more than seven, parts of a day and anything that is no number are refused."""
+    """Less than one day, more than seven, parts of a day and what is no number are refused."""
     (problem,) = problems(f"api: {{{SIGN_IN}}}\npoll: {{days: {days}}}")
     assert problem.startswith("exporter.yml:2:8: poll.days: ")
 

@@ -1,4 +1,4 @@
-"""The whole process: `demo` as it is started by hand, and the daemon with its signals against the simulator."""
+"""The whole process: `demo` as started by hand, and the daemon with signals and the simulator."""
 
 import asyncio
 import json
@@ -19,7 +19,8 @@ from exporter.demo.simulator import EMAIL, PASSWORD, Fault
 from exporter.metrics import DAY_START, METRICS, Kind
 from exporter.output.own_metrics import OWN_METRICS
 
-TRIES = 20_000  # each a request that the process answers, so they end only after it has had time for all else
+# Each is a request that the process answers, so they end only after it has had time for all else.
+TRIES = 20_000
 ENDINGS = [signal.SIGTERM, signal.SIGINT]
 
 
@@ -64,7 +65,7 @@ class Process:
         await self.until(is_ready)
 
     async def samples(self, name=""):
-        """Return the samples of /metrics by name, each as labels and value; only those of one name if it is given."""
+        """Return /metrics' samples by name, or those of one name: each as labels and value."""
         samples = defaultdict(list)
         lines = (await self.get("/metrics")).text.splitlines(keepends=True)
         for family in text_string_to_metric_families(
@@ -80,7 +81,7 @@ class Process:
         return value
 
     async def end(self, number):
-        """Send a signal and return the exit code, which must come within five seconds, and the rest of the log."""
+        """Send a signal; return the exit code, due within five seconds, and the rest of the log."""
         self.process.send_signal(number)
         _, log = await asyncio.wait_for(self.process.communicate(), 5)
         return self.process.returncode, log.decode()
@@ -132,13 +133,13 @@ async def demo(*arguments):
 
 @pytest.fixture
 def clock():
-    """Return a clock that stands still now: the process asks for the days that the machine's clock shows."""
+    """Return a clock that stands still now: the process asks for days by the machine's clock."""
     return FakeClock(time.time())
 
 
 @pytest.fixture
 def daemon(api, tmp_path):
-    """Return a context that starts the daemon on a free port, with a configuration file for the simulator."""
+    """Return a context that starts the daemon on a free port, configured for the simulator."""
     path = tmp_path / "exporter.yml"
 
     def configure(rest=""):
@@ -168,7 +169,7 @@ def daemon(api, tmp_path):
 
 
 async def test_the_demo_serves_every_metric_for_several_hundred_groups():
-    """With no account, no network and no flag but a port, the demo shows the data of a believable company."""
+    """Without account, network or flag but a port, the demo shows a believable company's data."""
     async with demo() as process:
         await process.ready()
         samples = await process.samples()
@@ -205,7 +206,9 @@ async def test_the_demo_serves_every_metric_for_several_hundred_groups():
 
 
 async def test_the_demo_says_where_to_look_and_that_its_data_is_made_up():
-    """The demo prints the addresses it really has, and that its data is made up, there and on its page."""
+    """The demo prints the addresses it really has, and that its data is made up,
+    there and on its page.
+    """
     async with started(
         "demo", "--web.listen-address", "127.0.0.1:0", "--web.telemetry-path", "/numbers"
     ) as process:
@@ -246,7 +249,9 @@ async def test_a_signal_ends_the_demo_with_0(number):
 
 @pytest.mark.parametrize("number", ENDINGS)
 async def test_a_signal_ends_the_demo_during_its_first_poll(number):
-    """A signal that comes as soon as the demo has said hello, amid the first polls, ends it as quietly."""
+    """A signal that comes as soon as the demo has said hello, amid the first polls,
+    ends it as quietly.
+    """
     async with demo() as process:
         code, log = await process.end(number)
         assert (code, "Traceback" in log) == (0, False)
@@ -258,7 +263,7 @@ async def test_a_signal_ends_the_demo_during_its_first_poll(number):
 
 @pytest.mark.parametrize("number", ENDINGS)
 async def test_a_signal_ends_a_poll_whose_answer_never_ends(number, api, daemon):
-    """A signal amid a poll whose answer drips in ends the process with code 0 within five seconds."""
+    """A signal amid a poll whose answer drips in ends the process with 0 within five seconds."""
     api.simulator.misbehave(Fault(body=b" " * 1000, seconds_a_byte=1))
 
     async def asked():
@@ -272,7 +277,7 @@ async def test_a_signal_ends_a_poll_whose_answer_never_ends(number, api, daemon)
 
 
 async def test_a_signal_ends_the_wait_before_another_attempt(api, daemon):
-    """A signal amid a pause that the API asked for ends the process with code 0 within five seconds."""
+    """A signal amid a pause that the API asked for ends the process with 0 within five seconds."""
     api.simulator.misbehave(Fault(status=503, headers={"Retry-After": "200"}))
     async with daemon() as process:
         await process.logged("trying again")
@@ -292,7 +297,7 @@ async def test_a_signal_ends_a_process_whose_clients_hold_on(daemon):
 
 
 async def test_a_good_reload_takes_over_and_keeps_what_did_not_change(api, daemon):
-    """SIGHUP brings a new query in, and the query that did not change is neither dropped nor asked again."""
+    """SIGHUP brings a new query in; the unchanged one is neither dropped nor asked again."""
     async with daemon() as process:
         await process.ready()
         before = (await process.samples("flashback_ai_daily_api_calls{"))[
@@ -323,7 +328,9 @@ async def test_a_good_reload_takes_over_and_keeps_what_did_not_change(api, daemo
 
 
 async def test_a_bad_reload_changes_nothing_until_a_good_one_follows(api, daemon):
-    """SIGHUP with a bad file logs every problem and shows it in a metric; the data stays, and a good file heals it."""
+    """SIGHUP with a bad file logs every problem and shows it in a metric; the data stays,
+    and a good file heals it.
+    """
     async with daemon() as process:
         await process.ready()
         name = "flashback_exporter_config_last_reload_successful"

@@ -68,7 +68,7 @@ async def test_labels_stand_in_the_order_of_the_query():
 
 
 async def test_days_are_named_by_their_distance():
-    """The window's days are today, yesterday, today-2 and so on, each with the midnight that it began at."""
+    """The window's days are today, yesterday, today-2 and so on, each with its midnight."""
     days = tuple(DAY - offset for offset in range(4))
     shown = await samples(snapshot(raw_record(), days=days), QUERY)
     assert [(labels["day"], value) for labels, value in shown[DAY_START]] == [
@@ -86,7 +86,9 @@ async def test_a_group_is_shown_for_every_day():
 
 
 async def test_after_midnight_the_data_is_a_day_older():
-    """What was polled as today is yesterday, the new day begins at 0, and the last day drops out of the window."""
+    """What was polled as today is yesterday, the new day begins at 0,
+    and the last day drops out of the window.
+    """
     found = snapshot(raw_record(apiCalls=5), raw_record(apiCalls=3, timestamp=(DAY - 1) * 86_400))
     shown = await samples(found, QUERY, today=DAY + 1)
     assert [(labels["day"], value) for labels, value in shown["flashback_ai_daily_api_calls"]] == [
@@ -117,7 +119,7 @@ async def test_a_latency_without_calls_is_absent():
 
 
 async def test_the_latency_is_the_mean_of_the_calls_it_is_known_for():
-    """Calls of unknown latency do not count as fast ones, and where none is known there is no series."""
+    """Calls of unknown latency do not count as fast, and where none is known there is no series."""
     found = snapshot(
         raw_record(repoId="a", apiCalls=2, latency_ms=1500),
         raw_record(repoId="a", apiCalls=2, latency_ms=None),
@@ -150,7 +152,9 @@ async def test_a_metric_without_samples_is_not_announced():
 
 
 async def test_sums_beyond_a_float_are_infinite():
-    """A sum that no float holds is +Inf, which parsers accept, and not a number that ends the scrape."""
+    """A sum that no float holds is +Inf, which parsers accept,
+    and not a number that ends the scrape.
+    """
     found = snapshot(*[raw_record(apiCalls=int(1.7e308), userUuid=user) for user in ("a", "b")])
     shown = await samples(found, QUERY)
     assert shown["flashback_ai_daily_api_calls"][0][1] == float("inf")

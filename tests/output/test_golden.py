@@ -1,4 +1,4 @@
-"""The main job on recorded answers: exactly these bytes in, exactly these lines out, in both formats."""
+"""The main job on recorded answers: exactly these bytes in, these lines out, in both formats."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from loopback import served
 
 from exporter.daemon import Exporter
 from exporter.demo.simulator import Fault
-from exporter.web.app import create_app
+from exporter.serve import application
 
 GOLDEN = Path(__file__).parent / "golden"
 ACCEPT = {
@@ -20,15 +20,15 @@ ACCEPT = {
 
 
 async def scrape(name: str, accept: str, api) -> str:
-    """Let the API answer with a recording and return what /metrics then says about AI statistics."""
+    """Let the API answer with a recording; return what /metrics then says about AI statistics."""
     api.simulator.misbehave(Fault(body=(GOLDEN / name).read_bytes()))
     clock, config = StillClock(), api.config()
     exporter = await Exporter.create(config, lambda: config, clock)
     exporter.start()
-    while exporter.waiting_for:  # noqa: ASYNC110 - lets the poll go on, waits for no time
+    while exporter.status().waiting_for:  # noqa: ASYNC110 - lets the poll go on, waits for no time
         await asyncio.sleep(0)
     async with (
-        served(create_app(exporter, clock)) as (_, url),
+        served(application(exporter)) as (_, url),
         httpx.AsyncClient(base_url=url) as browser,
     ):
         response = await browser.get(
@@ -62,7 +62,9 @@ def values(text: str, metric: str, day: str, repository: str) -> str:
 
 
 async def test_the_golden_values_of_incomplete_records_are_those_computed_by_hand(api):
-    """An older server's records count for what they have; 7 calls of unknown latency do not change the mean of 3."""
+    """An older server's records count for what they have;
+    7 calls of unknown latency do not change the mean of 3.
+    """
     text = await scrape("incomplete.json", ACCEPT["txt"], api)
     assert values(text, "api_calls", "today", "shop") == "10"
     assert values(text, "input_tokens", "today", "shop") == "18014398509481986"
@@ -79,7 +81,9 @@ async def test_the_golden_values_of_incomplete_records_are_those_computed_by_han
 
 
 async def test_the_golden_values_are_those_computed_by_hand(api):
-    """Two users' records are one group; sums stay exact beyond 2^53; the latency is weighted by calls."""
+    """Two users' records are one group; sums stay exact beyond 2^53;
+    the latency is weighted by calls.
+    """
     text = await scrape("two_days.json", ACCEPT["txt"], api)
 
     def value(metric: str, day: str, model: str) -> str:

@@ -10,6 +10,7 @@ from material import DAY, at_once, raw_record, text
 from exporter.config.sections import Query
 from exporter.errors import Reason
 from exporter.output.publication import Publication, View
+from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import Rejection, parse_record
@@ -72,7 +73,9 @@ async def test_a_good_poll_is_served_until_the_next(publication, clock):
 
 
 async def test_a_failed_poll_leaves_the_data_alone(publication, clock):
-    """The last good data is served, the query is down, the failure is counted, and nothing is rendered again."""
+    """The last good data is served, the query is down, the failure is counted,
+    and nothing is rendered again.
+    """
     await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
     before = publication.view.exposition
     await publication.add("default", SOURCE, bad(clock, negative=2))
@@ -90,7 +93,9 @@ async def test_a_failed_poll_leaves_the_data_alone(publication, clock):
 
 
 async def test_data_that_is_too_old_disappears(publication, clock):
-    """Once the data is older than max_data_age its series are gone, at the very next scrape, until a good poll."""
+    """Once the data is older than max_data_age its series are gone, at the very next scrape,
+    until a good poll.
+    """
     await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
     clock.move(3600)
     assert len(lines(await publication.current())) == 2
@@ -124,7 +129,7 @@ async def test_at_midnight_today_becomes_yesterday_at_once(publication, clock):
 
 
 async def test_midnight_during_a_poll(publication, clock):
-    """A poll that began before midnight and ends after it is shown with the days as they are then."""
+    """A poll that began before midnight and ends after it is shown with the days of its end."""
     outcome = good(clock, raw_record(apiCalls=5))
     clock.wall = (DAY + 1) * 86_400 + 3
     await publication.add("default", SOURCE, outcome)
@@ -176,39 +181,47 @@ async def test_the_end_of_a_poll_for_another_question_is_ignored(publication, cl
 
 
 async def test_polls_that_were_skipped_are_counted(publication):
-    """A skipped poll changes nothing but its counter, also for a query that a reload has removed."""
+    """A skipped poll changes its counter alone, also for a query that a reload has removed."""
     await publication.skip("default")
     await publication.skip("gone")
     assert publication.view.states["default"].skipped == 1
     assert publication.view.states.keys() == {"default"}
 
 
-class Running:
-    """What the exporter's own metrics are read from."""
-
-    token_expires_at = reloaded_at = 0.0
-    reload_successful = True
-
-    def __init__(self, publication):
-        self._publication = publication
-
-    @property
-    def view(self):
-        return self._publication.view
+def status(view, clock) -> Status:
+    return Status(
+        time=clock.time(),
+        now=clock.monotonic(),
+        changes=view.number,
+        states=view.states,
+        series={name: view.series(name) for name in view.states},
+        polling=set(),
+        next_polls={},
+        scheduler_alive=True,
+        token_expires_at=0.0,
+        reload_successful=True,
+        reloaded_at=0.0,
+    )
 
 
 async def test_a_scrape_keeps_no_old_view(clock):
-    """Whoever has scraped in whatever format, only the present view is in memory, so that old data goes in steps."""
+    """Whoever has scraped in whatever format, only the present view is in memory,
+    so that old data goes in steps.
+    """
     publication = await Publication.empty(clock, {"scraped": state("scraped")})
-    own_metrics = OwnMetrics(Running(publication), clock)
+    own_metrics = OwnMetrics([])
     for calls in range(3):
         await publication.add("scraped", SOURCE, good(clock, raw_record(apiCalls=calls)))
         for openmetrics in (calls == 0, True, False):
-            assert b"flashback_exporter_polls_total" in own_metrics.render(openmetrics)
+            assert b"flashback_exporter_polls_total" in own_metrics.render(
+                status(publication.view, clock), openmetrics
+            )
     await publication.skip("scraped")
     gc.collect()
     views = [one for one in gc.get_objects() if isinstance(one, View)]
     assert [one.number for one in views if "scraped" in one.states] == [4]
+    kept = [one for one in gc.get_objects() if isinstance(one, Status)]
+    assert not any("scraped" in one.states for one in kept)
 
 
 async def test_an_edition_is_as_old_as_its_exposition(publication, clock):
@@ -222,7 +235,7 @@ async def test_an_edition_is_as_old_as_its_exposition(publication, clock):
 
 @pytest.mark.parametrize("age", [0, 3601], ids=["shown", "too old to be shown"])
 async def test_old_data_is_freed_in_steps(age, publication, clock):
-    """Others run all along while 20,000 groups go, though they may have been too old to be shown."""
+    """Others run all along while 20,000 groups go, even if they were too old to be shown."""
     many = Query(name="default", labels=("repo_id",), metrics=("api_calls",), max_groups=20_000)
     records = [raw_record(repoId=f"{number}") for number in range(20_000)]
     await publication.add("default", SOURCE, good(clock, *records, query=many))

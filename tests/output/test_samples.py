@@ -71,7 +71,7 @@ def test_a_sample_is_as_exact_as_a_float_allows():
 
 
 def test_a_block_is_read_row_by_row():
-    """Labels stand in their order: those of the column around those of the row; None is no sample."""
+    """Labels stand in order: the column's around those of the row; None is no sample."""
     two_metrics = (
         Column("a_sum", (("query", "q"),), (("severity", "low"),), [1, None]),
         Column("a_count", (), (), [0, 2.5]),

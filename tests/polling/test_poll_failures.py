@@ -71,7 +71,7 @@ STATUSES = [
 
 @pytest.mark.parametrize(("status", "reason", "retried"), STATUSES)
 async def test_each_status_has_its_reason_and_is_retried_or_not(clock, status, reason, retried):
-    """Each status ends as a failure of its own reason, and only where trying again can help it is tried again."""
+    """Each status is a failure of its own reason, tried again only where that can help."""
     content = b"" if status in (204, 304) else HTML
     api = fake_api(
         answer(status, content, headers={"Content-Type": "text/html", "Location": "/elsewhere"})
@@ -85,7 +85,9 @@ async def test_each_status_has_its_reason_and_is_retried_or_not(clock, status, r
 
 @pytest.mark.parametrize("status", [400, 404, 418, 500])
 async def test_what_the_api_says_about_a_failure_is_passed_on(clock, status):
-    """The message of an error in JSON stands in the outcome, on one line and not longer than it is of use."""
+    """The message of an error in JSON stands in the outcome,
+    on one line and not longer than it is of use.
+    """
     said = {"success": False, "message": "user\nnot \x1b[31mfound\u202e" + "!" * 1000}
     async with connected(fake_api(answer(status, said)), clock) as client:
         outcome = await poll(client, clock)
@@ -130,7 +132,7 @@ async def test_an_error_whose_body_makes_no_sense_keeps_its_reason(clock, conten
     ],
 )
 async def test_a_redirect_to_nowhere_is_a_redirect(clock, location):
-    """A redirect whose Location is no address is treated like any other redirect: not followed, not retried."""
+    """A redirect whose Location is no address is like any other: not followed, not retried."""
     api = fake_api(answer(302, HTML, headers={"Location": location.encode("latin-1")}))
     async with connected(api, clock) as client:
         outcome = await poll(client, clock)
@@ -149,7 +151,9 @@ async def test_a_redirect_to_nowhere_is_a_redirect(clock, location):
 )
 @pytest.mark.parametrize("body", ["cut off", "never ending"])
 async def test_a_broken_error_body_does_not_hide_the_status(clock, status, reason, requests, body):
-    """An error whose body breaks off or never comes keeps the reason of its status and is retried by that alone."""
+    """An error whose body breaks off or never comes keeps the reason of its
+    status and is retried by that alone.
+    """
     start = f"HTTP/1.1 {status}\r\nContent-Length: 100\r\n\r\n{{".encode()
     async with (
         raw_server(start if body == "cut off" else then(start, silence)) as server,
@@ -173,7 +177,9 @@ async def test_a_failure_that_passes_is_survived_within_the_poll(clock, status):
 
 
 async def test_backoff_grows_and_is_jittered_and_bounded(clock):
-    """The waits between attempts are random, from limits that double, and no poll waits the same as another."""
+    """The waits between attempts are random, from limits that double,
+    and no poll waits the same as another.
+    """
     random.seed(1)
     waits = []
     async with connected(fake_api(answer(503)), clock) as client:
@@ -190,7 +196,9 @@ async def test_backoff_grows_and_is_jittered_and_bounded(clock):
 
 
 async def test_attempts_begin_before_the_end_of_the_poll_alone(clock):
-    """No attempt begins once the poll's time is over, and none is waited for that could not begin in time."""
+    """No attempt begins once the poll's time is over,
+    and none is waited for that could not begin in time.
+    """
     started, began = clock.monotonic(), []
 
     def slow(request):
@@ -230,12 +238,18 @@ async def test_a_silent_api_cannot_hold_a_poll_beyond_its_end(clock):
 async def test_a_silent_sign_in_cannot_hold_a_poll_beyond_its_end(clock):
     """The poll's end holds for the sign-in before the question, too."""
     login = {"email": "me", "password": "secret"}
+    over = asyncio.Event()
+
+    async def silence_until_over(*_):
+        await over.wait()
+
     async with (
-        raw_server(then(b"", silence)) as server,
+        raw_server(then(b"", silence_until_over)) as server,
         connected(None, clock, base_url=server.url, login=login, timeout="1h") as client,
     ):
         async with asyncio.timeout(DEADLINE):
             outcome = await poll(client, clock, seconds=0.1)
+        over.set()
     assert outcome.reason is Reason.TIMEOUT
 
 
@@ -327,7 +341,9 @@ async def test_a_query_waiting_for_its_turn_gives_up_at_the_end_of_its_poll(cloc
 )
 @pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_is_waited_for(clock, status, headers, seconds):
-    """The next attempt comes when the API said, in seconds or as a date, by the API's own clock where it shows it."""
+    """The next attempt comes when the API said, in seconds or as a date,
+    by the API's own clock where it shows it.
+    """
     api = fake_api(answer(status, headers=headers), answer())
     async with connected(api, clock) as client:
         outcome = await poll(client, clock)
@@ -370,7 +386,7 @@ async def test_retry_after_without_a_zone_means_utc(clock, monkeypatch):
     ],
 )
 async def test_a_retry_after_that_makes_no_sense_is_not_there(clock, value):
-    """A Retry-After in the past, negative or without meaning changes nothing: the usual backoff is waited for."""
+    """A Retry-After in the past, negative or without meaning leaves the usual backoff."""
     api = fake_api(answer(429, headers={"Retry-After": value.encode()}), answer())
     async with connected(api, clock) as client:
         outcome = await poll(client, clock)
@@ -401,7 +417,7 @@ async def test_retry_after_beyond_the_end_of_the_poll_stops_every_request(clock,
 
 
 async def test_a_poll_that_is_told_to_wait_says_so(clock):
-    """The message of the poll that was told to wait says for how long, and later ones how much is left."""
+    """The poll that was told to wait says for how long, and later ones how much is left."""
     api = fake_api(answer(429, {"message": "slow down"}, headers={"Retry-After": "120"}))
     async with connected(api, clock) as client:
         first = await poll(client, clock, seconds=60)
@@ -413,7 +429,7 @@ async def test_a_poll_that_is_told_to_wait_says_so(clock):
 
 
 async def test_no_attempt_begins_without_time_for_it(clock):
-    """An attempt that would have less than a second, or than a tenth of a short poll, is not begun."""
+    """An attempt that would have less than a second, or a tenth of a short poll, is not begun."""
     for seconds, wait, attempts in ((60, 58.5, 2), (60, 59.5, 1), (5, 4.4, 2), (5, 4.6, 1)):
         api = fake_api(answer(503, headers={"Retry-After": "1"}), answer(503))
         began = clock.monotonic()
@@ -446,7 +462,7 @@ async def test_no_replay_begins_without_time_for_it(clock):
 
 
 async def test_a_poll_that_reaches_past_the_moment_waits_for_it(clock):
-    """A later poll whose end lies behind the moment that the API named waits for it and then asks."""
+    """A later poll whose end lies behind the moment the API named waits for it and then asks."""
     api = fake_api(answer(503, headers={"Retry-After": "120"}), answer())
     async with connected(api, clock) as client:
         assert (await poll(client, clock, seconds=60)).reason is Reason.SERVER_ERROR
@@ -524,7 +540,9 @@ async def test_retry_after_stops_queries_that_wait_for_their_turn(clock):
 
 
 async def test_retry_after_stops_the_replay_after_a_401(clock):
-    """Where the API asks for a pause while one question is being answered 401, that one is not repeated before."""
+    """Where the API asks for a pause while one question is being answered 401,
+    that one is not repeated before.
+    """
     api = fake_api(answer(401), answer())
     tokens = iter("ab")
     api.post(LOGIN).mock(side_effect=lambda request: signed_in(next(tokens)))
@@ -602,7 +620,9 @@ BROKEN_BODIES = {
 
 @pytest.mark.parametrize("content", BROKEN_BODIES.values(), ids=BROKEN_BODIES.keys())
 async def test_an_answer_that_cannot_be_used_fails_the_poll(clock, content):
-    """An answer that is not whole and good JSON fails the poll as invalid_response, and is not asked for again."""
+    """An answer that is not whole and good JSON fails the poll as invalid_response,
+    and is not asked for again.
+    """
     api = fake_api(answer(200, content))
     async with connected(api, clock) as client:
         outcome = await poll(client, clock)
@@ -645,7 +665,7 @@ async def test_an_unusual_but_good_answer_is_taken(clock, content):
 
 
 async def test_a_retried_attempt_leaves_nothing_of_the_one_before(clock):
-    """Records of an attempt that broke off half-way are not in the result, nor are its rejections counted."""
+    """Records of an attempt that broke off are not in the result, nor its rejections counted."""
     bad, incomplete = record(apiCalls=-1), record(host=None)
     body = statistics(*[bad] * 300, *[incomplete] * 500)
     async with (
@@ -666,7 +686,7 @@ async def test_a_retried_attempt_leaves_nothing_of_the_one_before(clock):
 
 
 async def test_records_left_out_are_counted_by_reason(clock):
-    """Each record that fails validation is counted under its reason; the others make a good poll."""
+    """Each record that fails validation is counted by reason; the others make a good poll."""
     no_calls = record()
     del no_calls["apiCalls"]
     records = [
@@ -695,7 +715,9 @@ async def test_records_left_out_are_counted_by_reason(clock):
 
 
 async def test_valid_records_that_lack_something_are_counted_by_field(clock, logged):
-    """Each field that a valid record lacks is counted, and told in one line for debugging at most; others are not."""
+    """Each field that a valid record lacks is counted, and told in one line for debugging at most;
+    others are not.
+    """
     absent = record()
     del absent["userUuid"], absent["latency_ms"]
     records = [
@@ -721,7 +743,9 @@ async def test_valid_records_that_lack_something_are_counted_by_field(clock, log
 
 
 async def test_an_answer_in_which_every_record_fails_is_a_failed_poll(clock):
-    """Where no record is valid, the poll fails as invalid_response, is not retried, and still counts the records."""
+    """Where no record is valid, the poll fails as invalid_response, is not retried,
+    and still counts the records.
+    """
     api = fake_api(answer(200, statistics(record(apiCalls=-1), record(apiCalls=-2))))
     async with connected(api, clock) as client:
         outcome = await poll(client, clock)
@@ -800,7 +824,9 @@ async def test_an_outcome_says_when_and_how_long(clock):
 
 
 async def test_a_failed_poll_leaves_the_last_good_data_alone(clock):
-    """A query keeps its data through failures, counts each by reason, and is up again with the next good poll."""
+    """A query keeps its data through failures, counts each by reason,
+    and is up again with the next good poll.
+    """
     api = fake_api(answer(), answer(404), answer(200, b"nonsense"), answer(404), answer())
     state = QueryState(Query(), None, 300, 3600)
     ups = []
@@ -830,7 +856,7 @@ async def test_data_that_is_too_old_is_not_shown(clock):
 
 
 async def test_the_window_ends_with_today(clock):
-    """A poll asks for whole UTC days, the last of them today, with both ends as the API writes them."""
+    """A poll asks for whole UTC days up to today, with both ends as the API writes them."""
     api = fake_api()
     async with connected(api, clock) as client:
         await poll(client, clock)

@@ -1,4 +1,4 @@
-"""When queries are polled: on their timers, at midnight, when the clock was set, and never twice at once."""
+"""When queries are polled: by timer, at midnight, when the clock was set, never twice at once."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Fault, Simulator
 from exporter.output.publication import Publication
-from exporter.polling.schedule import Plan, Scheduler
+from exporter.polling.schedule import Plan, Results, Scheduler
 from exporter.statistics.state import QueryState
 
 NOON = 1_704_110_400.0  # 2024-01-01 12:00 UTC
@@ -67,10 +67,10 @@ async def until(condition):
 
 async def finished(exporter, polls, *names):
     """Wait until queries have been polled so many times and rest."""
-    states = exporter.view.states
+    states = exporter.status().states
     await until(
         lambda: all(
-            exporter.view.states[name].polls == polls and not exporter.scheduler.polling(name)
+            exporter.status().states[name].polls == polls and not exporter.scheduler.polling(name)
             for name in names or states
         )
     )
@@ -85,7 +85,7 @@ async def test_every_query_is_polled_at_once(gate, clock):
     """A start does not wait for the first interval to pass."""
     async with polling(gate, clock) as exporter:
         await finished(exporter, 1)
-        assert exporter.waiting_for == []
+        assert exporter.status().waiting_for == []
         assert all(
             295 < exporter.scheduler.seconds_to_next_poll(query["name"]) <= 300 for query in TWO
         )
@@ -93,11 +93,17 @@ async def test_every_query_is_polled_at_once(gate, clock):
 
 @asynccontextmanager
 async def often(gate, clock):
-    """Poll one query some times a second, and hand out the scheduler and a function that returns the query's state."""
+    """Poll one query some times a second; yield the scheduler and a function for its state."""
     query = Query(name="slow", labels=[])
     publication = await Publication.empty(clock, {"slow": QueryState(query, "source", 0.25, 3600)})
     client = FlashbackClient(configuration(gate.url).api, clock, lambda *_: None)
-    scheduler = Scheduler(publication, clock)
+    results = Results(
+        states=lambda: publication.view.states,
+        add=publication.add,
+        skip=publication.skip,
+        new_day=publication.current,
+    )
+    scheduler = Scheduler(results, clock)
     scheduler.start({"slow": Plan(query, "source", 2, 0.25, client)})
     try:
         yield scheduler, lambda: publication.view.states["slow"]
@@ -114,13 +120,15 @@ async def due_again(scheduler):
 
 @pytest.fixture
 def no_jitter(monkeypatch):
-    """Let the wait before a second attempt fit into any poll's time; on a clock that stands still it does not end."""
+    """Let the wait before a second attempt fit into any poll's time;
+    on a clock that stands still it does not end.
+    """
     monkeypatch.setattr(random, "uniform", lambda *_: 0.0)
 
 
 @pytest.mark.usefixtures("no_jitter")
 async def test_a_poll_that_would_overlap_is_skipped_and_counted(gate, clock):
-    """While a regular poll is still under way when the next one is due, that one is left out and counted."""
+    """A regular poll that is due while another is under way is left out and counted."""
     gate.simulator.misbehave(Fault(status=404))  # the poll at the start is over soon
     async with often(gate, clock) as (scheduler, state):
         await until(lambda: state().polls)
@@ -132,7 +140,7 @@ async def test_a_poll_that_would_overlap_is_skipped_and_counted(gate, clock):
 
 @pytest.mark.usefixtures("no_jitter")
 async def test_a_regular_poll_beside_the_one_at_the_start_is_left_out_in_silence(gate, clock):
-    """What comes due while the poll at the start is under way is neither polled nor counted as skipped."""
+    """What comes due while the first poll is under way is neither polled nor counted as skipped."""
     gate.close()
     async with often(gate, clock) as (scheduler, state):
         await gate.arrival()
@@ -179,7 +187,9 @@ async def test_polls_of_a_query_never_overlap(gate, clock):
 
 
 async def test_midnight_brings_a_poll_of_every_query(gate, clock):
-    """At 00:00 UTC today becomes yesterday from data already held, and every query is polled for the new day."""
+    """At 00:00 UTC today becomes yesterday from data already held,
+    and every query is polled for the new day.
+    """
     clock.wall = NOON + SECONDS_A_DAY / 2 - 0.25
     async with polling(gate, clock) as exporter:
         await finished(exporter, 1)
@@ -189,7 +199,7 @@ async def test_midnight_brings_a_poll_of_every_query(gate, clock):
         assert clock.sleeps[-1] == 0.25
         clock.move(0.25)
         after = [days(await gate.arrival()) for _ in TWO]
-        held = b"".join((await exporter.current()).exposition.plain).decode()
+        held = b"".join((await exporter.publication.current()).exposition.plain).decode()
         gate.open()
         await finished(exporter, 2)
     assert before == [("2023-12-31", "2024-01-01")] * 2
@@ -208,7 +218,9 @@ async def test_midnight_brings_a_poll_of_every_query(gate, clock):
 
 
 async def test_midnight_during_a_poll_brings_another_one_right_after_it(gate, clock):
-    """A poll that asked for yesterday's window is followed at once by one for today's, without overlapping it."""
+    """A poll that asked for yesterday's window is followed at once by one for today's,
+    without overlapping it.
+    """
     clock.wall = NOON + SECONDS_A_DAY / 2 - 0.25
     gate.close()
     async with polling(gate, clock, TWO[:1]) as exporter:
@@ -228,7 +240,7 @@ async def test_midnight_during_a_poll_brings_another_one_right_after_it(gate, cl
 
 @pytest.mark.parametrize("jump", [-3600, 3600], ids=["back", "forth"])
 async def test_a_clock_that_was_set_brings_a_poll_of_every_query(gate, clock, jump):
-    """When the wall clock was set by an hour, no query waits for an hour or more: all are polled at once."""
+    """When the wall clock was set by an hour, no query waits for it: all are polled at once."""
     async with polling(gate, clock) as exporter:
         await finished(exporter, 1)
         await clock.asleep()
@@ -249,7 +261,7 @@ async def test_a_machine_that_slept_polls_when_it_wakes(gate, clock):
 
 
 async def test_time_that_passes_as_usual_brings_no_extra_poll(gate, clock):
-    """Seconds that pass one by one, a little late each, are no reason to poll before the timer says so."""
+    """Seconds that pass one by one, a little late each, cause no poll before the timer does."""
     async with polling(gate, clock) as exporter:
         await finished(exporter, 1)
         for _ in range(100):
@@ -268,12 +280,14 @@ async def test_a_query_that_fails_does_not_disturb_another(gate, clock):
     gate.simulator.misbehave(Fault(status=404))
     async with polling(gate, clock) as exporter:
         await finished(exporter, 1)
-        states = exporter.view.states.values()
+        states = exporter.status().states.values()
         assert sorted(state.up(clock.monotonic()) for state in states) == [False, True]
 
 
 async def test_all_end_before_a_stop_returns(gate, clock):
-    """A stop cancels the polls under way, waits for their end, and leaves no task and no connection behind."""
+    """A stop cancels the polls under way, waits for their end,
+    and leaves no task and no connection behind.
+    """
     gate.close()
     before = asyncio.all_tasks()
     async with polling(gate, clock) as exporter:
@@ -290,7 +304,7 @@ async def test_all_end_before_a_stop_returns(gate, clock):
 
 @pytest.mark.parametrize("moment", ["asking", "backing off", "resting"])
 async def test_a_stop_is_quiet(gate, clock, caplog, moment):
-    """Whatever the polls are doing when the process ends, it is no reason for a line above info in the log."""
+    """Whatever polls are doing when the process ends, nothing above info is logged."""
     if moment == "asking":
         gate.close()
     if moment == "backing off":
@@ -308,31 +322,33 @@ async def test_a_stop_is_quiet(gate, clock, caplog, moment):
     assert [entry for entry in own_logs if entry["log_level"] not in ("debug", "info")] == []
     assert all(
         state.failures[reason] == 0
-        for state in exporter.view.states.values()
+        for state in exporter.status().states.values()
         for reason in state.failures
     )
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 400, -1, -2], ids=lambda number: f"{number} days")
 async def test_a_clock_that_was_wrong_for_one_poll_loses_no_data(gate, clock, ahead):
-    """The days that were known before the clock was set are shown again once it is right, although the API is gone."""
+    """The days that were known before the clock was set are shown again once it is right,
+    although the API is gone.
+    """
     async with polling(gate, clock, TWO[:1]) as exporter:
         await finished(exporter, 1)
-        right = text((await exporter.current()).exposition.plain)
+        right = text((await exporter.publication.current()).exposition.plain)
         await clock.asleep()
         clock.wall += ahead * SECONDS_A_DAY
         clock.move(1)
         await finished(exporter, 2)
-        wrong = text((await exporter.current()).exposition.plain)
+        wrong = text((await exporter.publication.current()).exposition.plain)
         gate.simulator.misbehave(*[Fault(status=404)] * 9)
         await clock.asleep()
         clock.wall -= ahead * SECONDS_A_DAY
         clock.move(1)
         await finished(exporter, 3)
-        assert text((await exporter.current()).exposition.plain) == right
-        state = exporter.view.states["one"]
+        assert text((await exporter.publication.current()).exposition.plain) == right
+        state = exporter.status().states["one"]
         assert state.good.finished_at < NOON + 60
         assert not state.up(clock.monotonic())
         clock.move(3600)
-        assert text((await exporter.current()).exposition.plain) == ""
+        assert text((await exporter.publication.current()).exposition.plain) == ""
     assert wrong != right

@@ -1,4 +1,4 @@
-"""The shipped Alertmanager configuration: who hears of what, what silences what, and how the messages read."""
+"""The shipped Alertmanager configuration: who hears what, what silences what, how messages read."""
 
 import json
 import re
@@ -40,14 +40,14 @@ def amtool(*arguments):
 
 
 def commands(program):
-    """Return the commands for a program that the head of the configuration names, each as a list of words."""
+    """Return the commands for a program that the configuration's head names, as lists of words."""
     lines = re.findall(rf"^#   ({program} (?:[^\\\n]|\\\n#)*)$", CONFIG.read_text(), re.MULTILINE)
     return [shlex.split(line.replace("\\\n#", "")) for line in lines]
 
 
 @pytest.fixture
 def copied(tmp_path):
-    """Return a copy of the configuration that can send nothing: its webhooks are in a folder that does not exist."""
+    """Return a copy of the configuration that can send nothing: its webhooks' folder is missing."""
     copy = tmp_path / CONFIG.name
     text = CONFIG.read_text()
     copy.write_text(text.replace("- templates/", f"- {CONFIG.parent}/templates/"))
@@ -79,7 +79,8 @@ def alerts_of_the_rules():
 def test_it_is_valid():
     """`amtool check-config` finds the routes, the inhibitions, five receivers and the template."""
     assert re.search(
-        r"SUCCESS\nFound:\n - global config\n - route\n - \d inhibit rules\n - 5 receivers\n - 1 templates\n",
+        r"SUCCESS\nFound:\n - global config\n - route\n - \d inhibit rules\n"
+        r" - 5 receivers\n - 1 templates\n",
         amtool("check-config", CONFIG),
     )
 
@@ -135,7 +136,7 @@ def test_it_is_valid():
     ids=lambda value: value if isinstance(value, str) else "-".join(value.values()),
 )
 def test_who_hears_of_it(labels, receiver):
-    """Every area has its receiver, high severity one of its own, and the default one gets the rest."""
+    """Every area has its receiver, high severity one of its own; the default one gets the rest."""
     given = [f"{name}={value}" for name, value in labels.items()]
     assert amtool("config", "routes", "test", f"--config.file={CONFIG}", *given) == f"{receiver}\n"
 
@@ -152,7 +153,9 @@ def test_every_alert_of_the_rules_has_a_receiver():
 
 
 def test_high_severity_does_not_wait():
-    """High-severity alerts are sent at once, other policy alerts wait for them; both are one message per repository."""
+    """High-severity alerts are sent at once, other policy alerts wait for them;
+    both are one message per repository.
+    """
     everything = yaml.safe_load(CONFIG.read_text())["route"]["routes"][0]["routes"]
     routes = {route["receiver"]: route for route in everything}
     assert routes["flashback-policy-high"]["group_wait"] == "0s"
@@ -162,7 +165,9 @@ def test_high_severity_does_not_wait():
 
 
 def test_info_about_the_exporter_is_said_once_a_day(tmp_path):
-    """Of the exporter's alerts those of severity info have a route of their own, and only the interval differs."""
+    """Of the exporter's alerts those of severity info have a route of their own,
+    and only the interval differs.
+    """
     routes = yaml.safe_load(CONFIG.read_text())["route"]["routes"][0]["routes"]
     (route,) = [route for route in routes if route["receiver"] == "flashback-exporter"]
     assert route["repeat_interval"] == "4h"
@@ -293,7 +298,9 @@ def other(labels, **more):
     ],
 )
 def test_what_silences_what(tmp_path, copied, source, silenced, heard):
-    """A running Alertmanager silences what follows from an alert that it knows, and nothing beside that."""
+    """A running Alertmanager silences what follows from an alert that it knows,
+    and nothing beside that.
+    """
     with alertmanager(tmp_path, copied) as running:
         running.send(source, *silenced, *heard)
         expected = {name(one): "suppressed" for one in silenced} | {
@@ -311,7 +318,7 @@ def test_what_silences_what(tmp_path, copied, source, silenced, heard):
 
 
 def test_it_runs_before_there_is_a_webhook(tmp_path, copied):
-    """Without the files that hold the URLs Alertmanager runs, and its log says which file it looks for."""
+    """Without the files of URLs Alertmanager runs, and its log says which file it looks for."""
     with alertmanager(tmp_path, copied) as running:
         running.send(alert("FlashbackHighSeverityViolation", GROUP))
         running.program.line(
@@ -320,10 +327,11 @@ def test_it_runs_before_there_is_a_webhook(tmp_path, copied):
 
 
 def test_a_build_without_its_own_templates_is_skipped(tmp_path, monkeypatch):
-    """Where the build is one that looks for its default templates elsewhere and finds none, that is no failure."""
+    """A build that looks for its default templates elsewhere and finds none is no failure."""
     program = tmp_path / "alertmanager"
     program.write_text(
-        '#!/bin/sh\necho "open /usr/share/of/its/own/default.tmpl: no such file or directory" >&2\nexit 1\n'
+        '#!/bin/sh\necho "open /usr/share/of/its/own/default.tmpl: '
+        'no such file or directory" >&2\nexit 1\n'
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
@@ -343,7 +351,7 @@ def test_a_receiver_can_be_tried(tmp_path, copied):
 
 
 def rendered(data, tmp_path):
-    """Return title, address, colour, text and fallback of a message as Alertmanager would send it."""
+    """Return title, address, colour, text and fallback of a message as Alertmanager sends it."""
     (tmp_path / "data.json").write_text(json.dumps(data))
     message = yaml.safe_load(CONFIG.read_text())["receivers"][0]["slack_configs"][0]
     return [
@@ -360,7 +368,7 @@ def rendered(data, tmp_path):
 
 @pytest.mark.parametrize("case", sorted(MESSAGES.glob("*.json")), ids=lambda path: path.stem)
 def test_messages(case, tmp_path):
-    """Each of the recorded alerts becomes exactly the message beside it: title, address, colour, text."""
+    """Each recorded alert becomes exactly the message beside it: title, address, colour, text."""
     title, address, color, text, fallback = rendered(json.loads(case.read_text()), tmp_path)
     assert f"{title}\n{address}\n{color}\n\n{text}" == case.with_suffix(".txt").read_text()
     assert fallback == title
@@ -379,7 +387,9 @@ def test_all_receivers_send_the_same_message():
 
 
 def test_many_alerts_are_cut(tmp_path):
-    """Of thirty alerts that fire and eight that are resolved, ten and five are listed, and the others counted."""
+    """Of thirty alerts that fire and eight that are resolved, ten and five are listed,
+    and the others counted.
+    """
     one = json.loads((MESSAGES / "several.json").read_text())
     firing, resolved = (
         next(alert for alert in one["alerts"] if alert["status"] == status)

@@ -1,4 +1,4 @@
-"""compose.yaml, as far as it can be checked without Docker: what it mounts, publishes, pins, waits for and asks."""
+"""compose.yaml, checked without Docker: what it mounts, publishes, pins, waits for and asks."""
 
 import json
 import re
@@ -42,7 +42,9 @@ def options(service):
 
 
 def test_what_is_mounted_exists():
-    """Folders of the repository are there and mounted read-only; every other volume is named and declared."""
+    """Folders of the repository are there and mounted read-only;
+    every other volume is named and declared.
+    """
     folders = [(source, mode) for _, source, _, mode in mounts() if source.startswith("./")]
     assert folders
     for source, mode in folders:
@@ -70,7 +72,9 @@ def test_only_this_machine_reaches_the_ports():
 
 
 def test_every_service_is_checked_and_comes_back():
-    """Each has a health check by a command without a shell, and a restart policy; who waits, waits for healthy ones."""
+    """Each has a health check by a command without a shell, and a restart policy; who waits,
+    waits for healthy ones.
+    """
     for service in SERVICES.values():
         assert service["restart"] == "unless-stopped"
         assert service["healthcheck"]["test"][0] == "CMD"
@@ -88,7 +92,7 @@ def test_configuration_files_are_where_the_flags_say():
 
 
 def test_services_know_one_another():
-    """Prometheus scrapes the exporter and sends to Alertmanager by the names and ports of the services."""
+    """Prometheus scrapes the exporter and sends to Alertmanager by names and ports of services."""
     config = yaml.safe_load(inside("prometheus", options("prometheus")["config.file"]).read_text())
     targets = [config["scrape_configs"][0], config["alerting"]["alertmanagers"][0]]
     assert [target["static_configs"][0]["targets"] for target in targets] == [
@@ -106,7 +110,7 @@ def test_services_know_one_another():
 
 
 def test_environment_is_described():
-    """.env.example names the variables that compose.yaml uses and no others; without it the demo runs."""
+    """.env.example names the variables of compose.yaml and no others; without it the demo runs."""
     interpolated = dict(re.findall(r"\$\{(\w+):?-(\w*)\}", TEXT))
     assert interpolated == DEFAULTS
     assert len(re.findall(r"\$", TEXT)) == len(interpolated)

@@ -1,4 +1,4 @@
-"""The shipped dashboards: how they are built, what they ask, and that a real Prometheus has an answer."""
+"""The shipped dashboards: how they are built, what they ask, and that Prometheus has an answer."""
 
 import json
 import math
@@ -205,7 +205,7 @@ def texts(dashboard):
 
 
 def instants(dashboard):
-    """Yield which numbers that are compared are not instant queries, and which queries nobody sees."""
+    """Yield which compared numbers are not instant queries, and which queries nobody sees."""
     for panel in panels(dashboard):
         if (
             panel["type"] in COMPARED
@@ -271,7 +271,7 @@ def days(dashboard, names):
 
 
 def queries(dashboard, names):
-    """Yield which selectors are not narrowed to the chosen target, query and labels, or add up queries."""
+    """Yield which selectors ignore the chosen target, query or labels, or add up queries."""
     known = set(variables(dashboard)) - {"datasource"}
     for panel, target, tree in trees(dashboard, names):
         for selector, above in selectors(tree):
@@ -296,7 +296,9 @@ def queries(dashboard, names):
 
 
 def severities(dashboard, names):
-    """Yield where violations by severity and all violations are added up, or drawn on top of one another."""
+    """Yield where violations by severity and all violations are added up,
+    or drawn on top of one another.
+    """
     drawn = {}
     for panel, target, tree in trees(dashboard, names):
         for node, _ in walk(tree):
@@ -339,7 +341,8 @@ def bars(dashboard, names):
         ]
         for node, call in windows:
             if call.get("func", {}).get("name") != "max_over_time" or node["offset"] != -86_400_000:
-                yield f"{where(panel, target)}: a window of a day, but not max_over_time(…[1d] offset -1d)"
+                fault = "a window of a day, but not max_over_time(…[1d] offset -1d)"
+                yield f"{where(panel, target)}: {fault}"
         if bool(windows) != (target.get("interval") == "1d"):
             yield f"{where(panel, target)}: Min step 1d and a window of a day belong together"
         drawn = panel["fieldConfig"]["defaults"].get("custom", {}).get("drawStyle")
@@ -361,7 +364,8 @@ def rates(dashboard, names):
                 yield f"{where(panel, target)}: {name} extrapolates"
         least = seconds(target.get("interval", ""))
         if "$__rate_interval" in target["expr"] and least < POLL_INTERVAL:
-            yield f"{where(panel, target)}: $__rate_interval with a Min step below the poll interval"
+            fault = "$__rate_interval with a Min step below the poll interval"
+            yield f"{where(panel, target)}: {fault}"
 
 
 def colours(dashboard, names):
@@ -387,7 +391,7 @@ def colours(dashboard, names):
 
 
 def answers(prometheus, dashboard, length, *, everything=True):
-    """Yield what Prometheus has to say against the queries of a dashboard, and which of them get no data."""
+    """Yield what Prometheus has against a dashboard's queries, and which of them get no data."""
     uid, span = dashboard["uid"], seconds(length)
     choices = {}
 
@@ -416,7 +420,8 @@ def answers(prometheus, dashboard, length, *, everything=True):
         yield from (f"{where(panel, target)}: {text}" for text in said)
         excused = (uid, panel["title"]) in MAY_BE_EMPTY
         if everything and bool(found) == excused:
-            yield f"{where(panel, target)}: {'no data' if not found else 'has data, so needs no excuse'}"
+            fault = "has data, so needs no excuse" if found else "no data"
+            yield f"{where(panel, target)}: {fault}"
         shown = {name for series in found for name in series["metric"]}
         for label in re.findall(r"\{\{\s*(\w+)\s*\}\}", target.get("legendFormat") or ""):
             if found and label not in shown:
@@ -448,14 +453,18 @@ def ask(prometheus, panel, target, span, values):
 
 
 def test_there_are_four():
-    """Each file is a dashboard with the uid of its name, and there are exactly these four, with titles of their own."""
+    """Each file is a dashboard with the uid of its name, and there are exactly these four,
+    with titles of their own.
+    """
     assert sorted(DASHBOARDS) == UIDS
     assert len({dashboard["title"] for dashboard in DASHBOARDS.values()}) == 4
 
 
 @each
 def test_it_is_provisioned_not_edited(uid):
-    """Uid, tags, UTC, refresh, links, annotations for alerts and ids are fixed; nobody edits it in Grafana."""
+    """Uid, tags, UTC, refresh, links, annotations for alerts and ids are fixed;
+    nobody edits it in Grafana.
+    """
     assert list(frame(uid, DASHBOARDS[uid])) == []
 
 
@@ -467,13 +476,17 @@ def test_no_data_source_is_hard_coded(uid):
 
 @each
 def test_variables_are_chained(uid):
-    """Each variable is narrowed by those before it; All keeps series that lack a label, but never lacks a target."""
+    """Each variable is narrowed by those before it; All keeps series that lack a label,
+    but never lacks a target.
+    """
     assert list(chain(uid, DASHBOARDS[uid])) == []
 
 
 @each
 def test_every_panel_explains_itself(uid):
-    """Every panel has a title, a description, a unit, a text for no value and chosen colours; rows are questions."""
+    """Every panel has a title, a description, a unit, a text for no value and chosen colours;
+    rows are questions.
+    """
     assert list(texts(DASHBOARDS[uid])) == []
 
 
@@ -491,19 +504,21 @@ def test_panels_stand_side_by_side(uid):
 
 @each
 def test_links_keep_time_and_variables(uid):
-    """A link of a panel leads to a shipped dashboard and hands on the time range and every variable both have."""
+    """A link of a panel leads to a shipped dashboard and hands on the time
+    range and every variable both have.
+    """
     assert list(links(DASHBOARDS[uid], DASHBOARDS)) == []
 
 
 @each
 def test_no_day_counts_twice(uid, names):
-    """Day totals are those of one day, or grouped by day; panels that show them say that a day is a UTC day."""
+    """Day totals are of one day, or grouped by day; their panels say that a day is a UTC day."""
     assert list(days(DASHBOARDS[uid], names)) == []
 
 
 @each
 def test_every_selector_is_narrowed(uid, names):
-    """Every selector follows the variables for the labels that it has, and no two queries are added up."""
+    """Every selector follows the variables of its labels, and no two queries are added up."""
     assert list(queries(DASHBOARDS[uid], names)) == []
 
 
@@ -535,7 +550,7 @@ def test_severities_have_one_colour_each(names):
 
 
 def test_the_history_is_what_prometheus_would_have_scraped(prometheus):
-    """It has no gap of five minutes in a month, and shows the sums of the company at the time of the last poll."""
+    """It has no gap of five minutes in a month, and shows the company's sums as last polled."""
 
     def now(expression):
         [series] = dashboards.asked(prometheus, "query", query=expression, time=END)["data"][
@@ -554,7 +569,7 @@ def test_the_history_is_what_prometheus_would_have_scraped(prometheus):
 @each
 @pytest.mark.parametrize("length", RANGES)
 def test_prometheus_answers_every_query(prometheus, uid, length):
-    """Every query of a panel, a variable or an annotation gives data, with no error, warning or remark."""
+    """Every query of panels, variables and annotations gives data, and no error or remark."""
     assert list(answers(prometheus, DASHBOARDS[uid], length)) == []
 
 

@@ -1,9 +1,10 @@
-"""From the API to the chat: simulator, exporter, Prometheus and Alertmanager as shipped, and a chat that listens.
+"""From the API to the chat: simulator, exporter, Prometheus, Alertmanager, and a chat that listens.
 
-Rules, template, routes, inhibitions and receivers are the shipped ones. So that nobody waits for minutes, copies of
-the files differ in this and in nothing else: Prometheus scrapes and evaluates every second, alerts that wait (`for:`)
-wait a second, Alertmanager's groups wait a second, and addresses are those of the test. What is new is measured against
-fifteen minutes ago: that past is loaded as blocks, a copy of what Prometheus knows before the violations.
+Rules, template, routes, inhibitions and receivers are the shipped ones. So that nobody waits for
+minutes, copies of the files differ in this and in nothing else: Prometheus scrapes and evaluates
+every second, alerts that wait (`for:`) wait a second, Alertmanager's groups wait a second, and
+addresses are those of the test. What is new is measured against fifteen minutes ago: that past is
+loaded as blocks, a copy of what Prometheus knows before the violations.
 """
 
 import asyncio
@@ -33,7 +34,9 @@ LINKS = "<Runbook> · <Dashboard> · <Silence>\n"
 
 
 class Ledger:
-    """Stands in for the simulator's company: two repositories with the same calls every day, and what is entered."""
+    """Stands in for the simulator's company: two repositories with the same calls every day,
+    and what is entered.
+    """
 
     def __init__(self):
         self._entered = {}
@@ -164,7 +167,9 @@ def copied(source, target, *changes):
 
 
 def prometheus_config(folder, address, *alertmanagers):
-    """Return the shipped prometheus.yml for an exporter at this address and every second, with the rules beside it."""
+    """Return the shipped prometheus.yml for an exporter at this address and every second,
+    with the rules beside it.
+    """
     copied(
         CONFIG / "prometheus" / "flashback.rules.yml",
         folder / "flashback.rules.yml",
@@ -179,7 +184,9 @@ def prometheus_config(folder, address, *alertmanagers):
 
 
 def load_history(folder, prometheus):
-    """Write what Prometheus knows as blocks that say it has been so for half an hour, up to a minute ago."""
+    """Write what Prometheus knows as blocks that say it has been so for half an hour,
+    up to a minute ago.
+    """
     now = int(time.time())
     series = prometheus.query('{__name__=~".*flashback.+|up"}')
     lines = []
@@ -214,7 +221,7 @@ class Stack:
     chat: Chat
 
     def go_on(self):
-        """Wait until the rules have been evaluated, and Alertmanager has looked for news in its groups, a few times."""
+        """Wait until rules were evaluated, and Alertmanager looked at its groups, a few times."""
         enough = [
             grown(self.prometheus, "prometheus_rule_group_iterations_total", 12),
             grown(self.alertmanager, "alertmanager_nflog_queries_total", 8),
@@ -293,7 +300,9 @@ def read(message):
 
 
 def test_from_the_api_to_the_chat(stack):
-    """Violations arrive at their receivers, rendered, once; a stopped API brings a health alert and no policy alert."""
+    """Violations arrive at their receivers, rendered, once;
+    a stopped API brings a health alert and no policy alert.
+    """
     stack.prometheus.eventually(
         lambda: stack.prometheus.query("query:flashback_policy_violations:new15m == 0")
     )
@@ -309,16 +318,16 @@ def test_from_the_api_to_the_chat(stack):
         "WARNING: New policy violations in checkout: 12",
         "warning",
         (
-            "New policy violations in the last 15 minutes: 12; query default, repository checkout, key checkout-key,"
-            f" provider openai, model gpt-4o. {LINKS}"
+            "New policy violations in the last 15 minutes: 12; query default, repository "
+            f"checkout, key checkout-key, provider openai, model gpt-4o. {LINKS}"
         ),
     )
     assert read(messages["flashback-policy-high"]) == (
         "CRITICAL: New policy violations of high severity in search: 3",
         "danger",
         (
-            "New policy violations of high severity in the last 15 minutes: 3; query default, repository search, key"
-            f" search-key, provider openai, model gpt-4o. {LINKS}"
+            "New policy violations of high severity in the last 15 minutes: 3; query default, "
+            f"repository search, key search-key, provider openai, model gpt-4o. {LINKS}"
         ),
     )
     alerts = {

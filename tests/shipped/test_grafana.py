@@ -1,4 +1,4 @@
-"""The generator of the dashboards: what it writes is committed, looks orderly, and its expressions count right."""
+"""The generator of the dashboards: its output is committed and orderly, its expressions right."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def test_graphs_ask_no_more_often_than_the_exporter():
 
 
 def test_bars_of_days_begin_at_midnight_and_go_back_a_month():
-    """Bars stand to the right of their midnight, in any relative time range: an hour would have none."""
+    """Bars stand to the right of midnight, in any relative time range: an hour would have none."""
     for _, panel in PANELS:
         custom = panel["fieldConfig"]["defaults"].get("custom", {})
         drawn = (custom.get("drawStyle"), custom.get("barAlignment"), panel.get("timeFrom"))
@@ -83,7 +83,9 @@ def test_replicas_count_once_everywhere():
 
 
 def test_provisioning_matches_the_rest():
-    """The data source knows the scrape interval and its Alertmanager; dashboards cannot be changed in the browser."""
+    """The data source knows the scrape interval and its Alertmanager;
+    dashboards cannot be changed in the browser.
+    """
     sources = yaml.safe_load(
         (GRAFANA / "provisioning/datasources/flashback.yml").read_text(encoding="utf-8")
     )
@@ -113,7 +115,7 @@ def overrides(panel, name):
 
 
 def tables():
-    """Yield every table with its place, and the names of its columns by those that the queries return."""
+    """Yield every table with its place, and the names of its columns by what the queries return."""
     for uid, panel in PANELS:
         if panel["type"] == "table":
             (organized,) = (
@@ -149,7 +151,9 @@ def test_names_lead_to_usage():
 
 
 def test_columns_of_numbers_have_a_unit():
-    """Names stay as they are, even those that look like numbers; an empty cell has not the text of an empty table."""
+    """Names stay as they are, even those that look like numbers;
+    an empty cell has not the text of an empty table.
+    """
     for place, panel, names in tables():
         assert panel["fieldConfig"]["defaults"]["unit"] == "string", place
         for column, name in names.items():
@@ -218,10 +222,12 @@ def series(name, values, *, instances=("a", "b"), **labels):
 
 @pytest.fixture
 def evaluated(tmp_path):
-    """Return a function that checks what expressions give, each at its hour, for a company with two models.
+    """Return a function that checks what expressions give, each at its hour,
+    for a company with two models.
 
-    The first day has 10 calls an hour of `m1` and, from noon on, 20 of `m2`; the last 7 of `m1` came after its last
-    poll. A sample of the full hour at which the day ends still has the first day's totals under `today`.
+    The first day has 10 calls an hour of `m1` and, from noon on, 20 of `m2`; the last 7 of `m1`
+    came after its last poll. A sample of the full hour at which the day ends still has the first
+    day's totals under `today`.
     """
     m1 = [10 * hour for hour in range(25)]
     m2 = [max(0, 20 * (hour - 12)) for hour in range(25)]
@@ -285,7 +291,9 @@ def test_latency_is_weighted_by_calls(evaluated):
 
 
 def test_calls_of_the_last_hour(evaluated):
-    """Within a day they are a difference of totals; around midnight, what yesterday still gained is part of them."""
+    """Within a day they are a difference of totals; around midnight,
+    what yesterday still gained is part of them.
+    """
     calls = promql.last_hour("api_calls", "llm_model")
     evaluated((18, calls, by_model(10, 20)), (25, calls, by_model(10 + 7, 20)))
 
@@ -349,7 +357,9 @@ def test_rates_are_per_hour(evaluated):
 
 
 def test_bars_of_days(evaluated):
-    """At its midnight each day has its own highest total: a late sample at the next midnight is still the first's."""
+    """At its midnight each day has its own highest total:
+    a late sample at the next midnight is still the first's.
+    """
     calls = promql.each_day("api_calls", "llm_model")
     evaluated(
         (0, calls, by_model(240, 240)),

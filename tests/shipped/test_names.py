@@ -1,4 +1,4 @@
-"""Both ways: every name in dashboards and rules exists, and every metric of the exporter is used or excused."""
+"""Both ways: every name in dashboards and rules exists, every metric is used or excused."""
 
 import json
 import re
@@ -73,7 +73,8 @@ def strange_columns(every, names):
                 for label in (
                     set(re.findall(r"\{\{\s*(\w+)\s*\}\}", target.get("legendFormat") or "")) - own
                 ):
-                    yield f"{uid}: {panel['title']}/{target['refId']}: the legend's {label} is no label"
+                    place = f"{uid}: {panel['title']}/{target['refId']}"
+                    yield f"{place}: the legend's {label} is no label"
             for label in set(re.findall(r"\$\{__field\.labels\.(\w+)", json.dumps(panel))) - has:
                 yield f"{uid}: {panel['title']}: the link's {label} is no label"
             columns = (
@@ -101,7 +102,9 @@ def strange_columns(every, names):
 
 
 def strange_cells(every):
-    """Yield which settings of a table are for a column that it has not, or hand on another label than the column's."""
+    """Yield which settings of a table are for a column that it has not,
+    or hand on another label than the column's.
+    """
     for uid, dashboard in every.items():
         for panel in (panel for panel in panels(dashboard) if panel["type"] == "table"):
             shown = {}
@@ -117,7 +120,9 @@ def strange_cells(every):
 
 
 def strange_templates(shipped, every, names):
-    """Yield which labels, dashboards and variables the texts of alerts name without there being any."""
+    """Yield which labels, dashboards and variables the texts of
+    alerts name without there being any.
+    """
     for rule in shipped:
         texts = {**rule.get("annotations", {}), **rule.get("labels", {})}
         has = names.labels(rule["expr"]) | frozenset(rule.get("labels", {}))
@@ -160,7 +165,7 @@ def test_every_label_in_legends_links_and_tables_exists(names):
 
 
 def test_every_label_dashboard_and_variable_in_alerts_exists(names):
-    """Texts of alerts fill in labels that the alert has, and link to dashboards by variables that these have."""
+    """Texts of alerts fill in labels that they have, and link to dashboards by their variables."""
     assert (
         list(strange_templates([rule for rule in rules() if "alert" in rule], DASHBOARDS, names))
         == []

@@ -50,7 +50,7 @@ def prometheus(demo, tmp_path_factory):
 
 
 def without_repetition(exposition):
-    """Keep a hundred samples of each metric: promtool's time grows with the square of their number."""
+    """Keep a hundred samples of each metric: promtool's time grows with their number's square."""
     counts = Counter()
     lines = []
     for line in exposition.splitlines(keepends=True):
@@ -62,7 +62,7 @@ def without_repetition(exposition):
 
 
 def test_promtool_finds_nothing_to_say(demo):
-    """`promtool check metrics` is content with names, types, units and HELP texts of everything on /metrics."""
+    """`promtool check metrics` accepts names, types, units and HELP texts of all on /metrics."""
     exposition = without_repetition(get(f"http://{demo}/metrics"))
     checked = subprocess.run(
         [tool("promtool"), "check", "metrics"],
@@ -77,7 +77,9 @@ def test_promtool_finds_nothing_to_say(demo):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_prometheus_scrapes_it(prometheus, protocol):
-    """In either format the target is up, without an error, and Prometheus has as many series as the exporter counts."""
+    """In either format the target is up, without an error,
+    and Prometheus has as many series as the exporter counts.
+    """
 
     def target():
         targets = [
@@ -109,7 +111,7 @@ def test_prometheus_scrapes_it(prometheus, protocol):
 
 
 def test_prometheus_drops_no_sample(prometheus):
-    """Nothing was a duplicate, out of order or out of bounds, in several scrapes of both formats."""
+    """Nothing was a duplicate, out of order or out of bounds, in some scrapes of both formats."""
     prometheus.eventually(lambda: prometheus.query("min(count_over_time(up[1m])) >= 3"))
     for name in ("duplicate_timestamp", "out_of_order", "out_of_bounds"):
         assert prometheus.own(f"prometheus_target_scrapes_sample_{name}_total") == 0

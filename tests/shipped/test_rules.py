@@ -1,4 +1,4 @@
-"""The rules that Prometheus loads: what promtool says of them, and whether every alert has all that it needs."""
+"""The rules that Prometheus loads: what promtool says, and whether alerts have all they need."""
 
 import re
 import shutil
@@ -72,7 +72,9 @@ def test_promtool_has_nothing_to_say_about_the_configuration():
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_rules_do_what_they_say(path):
-    """Recorded numbers are exact, and alerts fire when they should, with the right labels and words, and only then."""
+    """Recorded numbers are exact, and alerts fire when they should,
+    with the right labels and words, and only then.
+    """
     code, said = promtool("test", "rules", path)
     assert code == 0, said
 
@@ -92,7 +94,9 @@ def test_every_alert_is_tested_both_ways(name):
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_every_alert_says_what_where_and_how_bad(name):
-    """Each has a severity, an area, a line, a description with its labels, its runbook section and its dashboard."""
+    """Each has a severity, an area, a line, a description with its labels,
+    its runbook section and its dashboard.
+    """
     labels, annotations = ALERTS[name]["labels"], ALERTS[name]["annotations"]
     assert labels.keys() == {"severity", "area"}
     assert labels["severity"] in {"critical", "warning", "info"}
@@ -118,7 +122,9 @@ def test_runbook_has_a_section_for_each_alert_and_no_other():
 
 
 def test_runbook_has_the_numbers_of_the_rules():
-    """The table at the top of the runbook names each alert's severity, thresholds and `for` as they are."""
+    """The table at the top of the runbook names each alert's severity,
+    thresholds and `for` as they are.
+    """
     rows = dict(re.findall(r"^\| \[(\w+)\]\(#\w+\) \| (.*) \|$", RUNBOOK.read_text(), re.MULTILINE))
     assert list(rows) == list(ALERTS)
     for name, rule in ALERTS.items():
@@ -144,7 +150,9 @@ def test_runbook_says_when_data_is_fresh():
 
 @pytest.mark.parametrize("other", ["alerts", "blocks", "severity"])
 def test_every_count_is_measured_alike(other):
-    """The six rules of the violations are those of alerts and of blocks; by severity, that label comes in beside."""
+    """The six rules of the violations are those of alerts and of blocks; by severity,
+    that label comes in beside.
+    """
 
     def rules(count, keep):
         return {
@@ -173,7 +181,9 @@ def test_every_count_is_measured_alike(other):
 
 
 def test_the_commands_in_the_file_put_in_other_addresses(tmp_path):
-    """The two `sed` commands at the top leave none of the shipped addresses in an alert, and themselves as they are."""
+    """The two `sed` commands at the top leave none of the shipped addresses in an alert,
+    and themselves as they are.
+    """
     copy = tmp_path / RULES.name
     shutil.copy(RULES, copy)
     commands = re.findall(r"sed -i '(.*)'", RULES.read_text())

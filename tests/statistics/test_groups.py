@@ -151,7 +151,7 @@ def test_calls_of_unknown_latency_weigh_nothing():
 
 
 def test_many_groups_are_ranked_in_small_steps():
-    """Thousands of groups are folded into the busiest and the rest, and others may run all the while."""
+    """Thousands of groups are folded into the busiest and the rest, while others may run."""
     records = [calls(f"r{number:05}", number % 977, host=str(number)) for number in range(9000)]
     grouping = Grouping(Query(labels=("repo_id",), max_groups=1000), DAYS)
     for record in records:

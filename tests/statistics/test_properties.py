@@ -74,7 +74,7 @@ labels = st.lists(st.sampled_from(list(DIMENSIONS)), unique=True).map(tuple)
 )
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 def test_totals_are_kept(polls, labels, max_groups):
-    """Whatever the records, labels and max_groups: all groups together are all records together, day by day."""
+    """Whatever records, labels and max_groups: all groups together are all records, day by day."""
     snapshot = None
     for raw_records in polls:
         grouping = Grouping(Query(labels=labels, max_groups=max_groups), DAYS)
@@ -99,7 +99,7 @@ def test_totals_are_kept(polls, labels, max_groups):
 )
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_both_outputs_are_read_back(raw_records, labels, max_groups):
-    """Whatever the strings: both parsers read the exposition back to the groups' labels and values."""
+    """Whatever the strings: both parsers read the exposition back to groups' labels and values."""
     query = Query(labels=labels, max_groups=max_groups)
     grouping = Grouping(query, DAYS)
     for raw in raw_records:
@@ -153,7 +153,9 @@ def test_strings_hold_the_same_numbers(amounts, means, data):
 @given(record=records(names), lacking=st.sets(st.sampled_from(OPTIONAL_FIELDS)), data=st.data())
 @settings(deadline=None, max_examples=150)
 def test_what_lacks_changes_nothing_else(record, lacking, data):
-    """Null and absent are the same, are named, and leave the other dimensions and amounts as they were."""
+    """Null and absent are the same, are named,
+    and leave the other dimensions and amounts as they were.
+    """
     whole = raw_record(**{field: value for field, value in record.items() if value is not None})
     absent = {field: value for field, value in whole.items() if field not in lacking}
     nulls = data.draw(st.sets(st.sampled_from(OPTIONAL_FIELDS))) & lacking
@@ -176,7 +178,9 @@ def test_what_lacks_changes_nothing_else(record, lacking, data):
 @given(text=st.text("0123456789.eE+-", max_size=12) | st.text(max_size=4), zeros=st.integers(0, 3))
 @settings(deadline=None, max_examples=500)
 def test_a_string_is_a_number_where_json_says_so(text, zeros):
-    """A mean in a string is taken where JSON takes the string for a number, and with zeros in front of that."""
+    """A mean in a string is taken where JSON takes the string for a number,
+    and with zeros in front of that.
+    """
     try:
         number = json.loads(text if text.isascii() and text == text.strip() else "x")
     except ValueError:
@@ -216,7 +220,9 @@ json_values = st.recursive(
 )
 @settings(deadline=None, max_examples=150)
 def test_every_cut_gives_the_same_records(data, others, cuts, plain):
-    """However the bytes of an answer are cut, the reader hands out what a whole-document parser finds."""
+    """However the bytes of an answer are cut,
+    the reader hands out what a whole-document parser finds.
+    """
     document = dict(
         sorted({"data": data, "success": True, **others}.items(), key=lambda item: len(item[0]))
     )
@@ -236,7 +242,9 @@ def test_every_cut_gives_the_same_records(data, others, cuts, plain):
 )
 @settings(deadline=None, max_examples=150)
 def test_garbage_ends_as_an_invalid_response(garbage, prefix):
-    """Whatever bytes a server sends, the reader refuses them in its own way or hands out what is valid."""
+    """Whatever bytes a server sends, the reader refuses them in its own
+    way or hands out what is valid.
+    """
     reader = ResponseReader()
     with suppress(PollError):
         list(reader.feed(prefix + garbage))

@@ -82,7 +82,7 @@ def test_counts_are_whole_numbers(field, value):
     ],
 )
 def test_a_count_may_be_a_string(field, text, expected):
-    """A count comes in a string as well, as JSON writes numbers, with zeros in front, and stays exact."""
+    """A count may be a string, as JSON writes numbers, with zeros in front, and stays exact."""
     assert amount(field, text) == expected
 
 
@@ -144,7 +144,9 @@ NO_NUMBERS = [
 @pytest.mark.parametrize("field", ["timestamp", *FIELD_KINDS])
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value)[:12])
 def test_what_holds_no_number_leaves_the_record_out(field, value):
-    """Booleans, lists, objects and strings that JSON would not read as a number are refused, whichever field."""
+    """Booleans, lists, objects and strings that JSON would not read as a number are refused,
+    whichever field.
+    """
     assert rejection(raw_record(**{field: value})) == (Rejection.WRONG_TYPE, field)
 
 
@@ -185,7 +187,9 @@ def test_numbers_out_of_range_leave_the_record_out(field, value, reason):
     ids=lambda value: repr(value)[:16],
 )
 def test_numbers_in_strings_obey_the_same_limits(field, text, reason):
-    """What a string holds may be no more than a float can hold, and not negative; a huge exponent costs nothing."""
+    """What a string holds may be no more than a float can hold, and not negative;
+    a huge exponent costs nothing.
+    """
     assert rejection(raw_record(**{field: text})) == (reason, field)
 
 
@@ -325,7 +329,7 @@ def test_days_that_were_not_asked_for_are_left_out(timestamp, reason):
 )
 @pytest.mark.parametrize("position", range(len(DIMENSIONS)))
 def test_any_string_is_a_label(position, value, label):
-    """Lone surrogates become replacement characters; more than 1,024 bytes are cut, never within a character."""
+    """Lone surrogates are replaced; more than 1,024 bytes are cut, never within a character."""
     field = list(DIMENSIONS.values())[position]
     assert parse_record(raw_record(**{field: value}), WINDOW).dimensions[position] == label
 
@@ -343,7 +347,7 @@ def test_a_dimension_is_a_string(field, value):
 
 @pytest.mark.parametrize("latency", [0, 250, 0.1, 123.456789012345, 5e-324, 1e308])
 def test_the_latency_is_weighted_exactly(latency):
-    """Dividing the weighted latency by the calls gives the latency back, to the last bit that matters."""
+    """Dividing the weighted latency by the calls gives the latency back, to the last bit of use."""
     record = parse_record(raw_record(latency_ms=latency, apiCalls=3), WINDOW)
     back = record.amounts[FIELD_INDEX["latency_ms"]] / (3 * MEAN_SCALE)
     assert math.isclose(back, latency, rel_tol=0 if latency >= 0.001 else 1, abs_tol=2**-64)

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through its debugging pipe: the DevTools protocol, JSON ended by NUL, on 3 and 4."""
+"""A headless Chromium, driven by its debugging pipe: DevTools' JSON ended by NUL, on 3 and 4."""
 
 import base64
 import fcntl

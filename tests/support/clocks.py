@@ -37,7 +37,9 @@ class StillClock(FakeClock):
 
 
 class HandClock(FakeClock):
-    """Stands still until it is moved, for those who sleep as well: they wake up once enough time has passed."""
+    """Stands still until it is moved, for those who sleep as well:
+    they wake up once enough time has passed.
+    """
 
     def __init__(self, time: float = 1_704_110_400.0) -> None:
         super().__init__(time)

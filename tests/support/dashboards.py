@@ -1,4 +1,4 @@
-"""Reads dashboards as Grafana does: panels, variables, steps, and what a query becomes before it is sent."""
+"""Reads dashboards as Grafana does: panels, variables, steps, and what a query is when sent."""
 
 import json
 import re
@@ -28,9 +28,10 @@ _UNITS = {
     "y": 31_536_000,
 }
 _ROUND = (  # below so many seconds, the interval is so long: `roundInterval` of @grafana/data
-    (1.5, 1), (3.5, 2), (7.5, 5), (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60), (210, 120), (450, 300),
-    (750, 600), (1050, 900), (1500, 1200), (2700, 1800), (5400, 3600), (9000, 7200), (16_200, 10_800),
-    (32_400, 21_600), (86_400, 43_200), (604_800, 86_400),
+    (1.5, 1), (3.5, 2), (7.5, 5), (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60),
+    (210, 120), (450, 300), (750, 600), (1050, 900), (1500, 1200), (2700, 1800),
+    (5400, 3600), (9000, 7200), (16_200, 10_800), (32_400, 21_600), (86_400, 43_200),
+    (604_800, 86_400),
 )  # fmt: skip
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?:[.:][^}]*)?\}|\[\[(\w+)\]\]")
 _LABEL_VALUES = re.compile(r"label_values\((?:(.+),\s*)?(\w+)\)", re.DOTALL)
@@ -70,7 +71,7 @@ def seconds(duration: str) -> float:
 
 
 def step_of(panel: Panel, target: Target, span: float) -> float:
-    """Return the step of a query over so many seconds; a Min step takes the place of the scrape interval."""
+    """Return the step of a query over so many seconds; a Min step replaces the scrape interval."""
     at_least = seconds(target.get("interval") or panel.get("interval") or "") or SCRAPE_INTERVAL
     points = panel.get("maxDataPoints") or panel["gridPos"]["w"] * POINTS_A_COLUMN
     step = next((interval for below, interval in _ROUND if span / points < below), 604_800)
@@ -105,7 +106,9 @@ def static(expression: str) -> str:
 
 
 def one_of(variable: Mapping[str, Any], value: str) -> str:
-    """Return what one chosen value becomes in a query: escaped for a regular expression where several can be chosen."""
+    """Return what one chosen value becomes in a query:
+    escaped for a regular expression where several can be chosen.
+    """
     if variable.get("multi") or variable.get("includeAll"):
         return re.sub(r"([\\^$.*+?()\[\]{}|])", r"\\\\\1", value)
     return value.replace("\\", r"\\").replace('"', r"\"")
@@ -141,7 +144,7 @@ def chosen(
     everything: bool,
     pinned: Mapping[str, str],
 ) -> tuple[dict[str, str], list[str]]:
-    """Choose all or the first value of each variable, one after the other, and say what went wrong."""
+    """Choose all or the first value of each variable, in turn, and say what went wrong."""
     values: dict[str, str] = {}
     problems = []
     for name, variable in variables(dashboard).items():

@@ -1,4 +1,4 @@
-"""Reads PromQL with Prometheus's own parser: what a query selects, and which labels its result can have."""
+"""Reads PromQL with Prometheus's own parser: what a query selects, and its result's labels."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -127,7 +127,7 @@ def _of_pair(node: Node, left: frozenset[str], right: frozenset[str]) -> frozens
 def unknown_labels(
     tree: Node, labels_of: LabelsOf, harmless: frozenset[str] = frozenset()
 ) -> Iterator[str]:
-    """Say which labels an expression names where there is none; `harmless` ones may be dropped by `without`."""
+    """Say which named labels do not exist; `harmless` ones may be dropped by `without`."""
     for node, _ in walk(tree):
         if node["type"] in ("vectorSelector", "matrixSelector"):
             for label in matchers(node).keys() - labels_of(node["name"]) - {"__name__"}:

@@ -1,4 +1,4 @@
-"""Every metric there is, with the labels that it can have: the exporter's, Prometheus's own, and the recorded ones."""
+"""Every metric there is, with its possible labels: exporter's, Prometheus's, recording rules'."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +78,7 @@ class Names:
                 self._known["ALERTS"] |= found | {"alertstate"}
 
     def tree(self, expression: str) -> Node:
-        """Return the syntax tree of an expression, with durations in the place of Grafana's variables."""
+        """Return an expression's syntax tree, with durations in place of Grafana's variables."""
         if expression not in self._trees:
             self._trees[expression] = parse(self._prometheus, static(expression))
         return self._trees[expression]
@@ -88,7 +88,7 @@ class Names:
         return labels(self.tree(expression), self.labels_of)
 
     def labels_of(self, name: str) -> frozenset[str]:
-        """Return the labels that a metric can have. Raises KeyError where there is none of that name."""
+        """Return the labels that a metric can have; KeyError where none has that name."""
         return self._known[name]
 
     def __contains__(self, name: str) -> bool:
@@ -97,6 +97,6 @@ class Names:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[Names]:
-    """Run a Prometheus for its parser, with a folder of its own, and hand out what it helps to know."""
+    """Run a Prometheus for its parser, in its own folder, and hand out what it helps to know."""
     with programs.prometheus(folder, "{}") as running:
         yield Names(running, rules())

@@ -1,4 +1,4 @@
-"""Programs that run beside a test: any command, and Prometheus and Alertmanager on ports taken from the system."""
+"""Programs beside a test: any command, Prometheus and Alertmanager, on ports from the system."""
 
 import json
 import re
@@ -61,7 +61,7 @@ class Program:
         return match
 
     def eventually(self, asked):
-        """Ask again and again until the answer is neither None nor an error, as long as the process lives."""
+        """Ask until the answer is neither None nor an error, as long as the process lives."""
         for _ in range(int(PATIENCE / PAUSE)):
             try:
                 answer = asked()
@@ -89,7 +89,9 @@ class Program:
 
 @contextmanager
 def process(*command, ready, stream="stderr"):
-    """Run a command, wait for a line of its output that matches, and hand out program and match; end it by its id."""
+    """Run a command, wait for a line of its output that matches, and hand out program and match;
+    end it by its id.
+    """
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: subprocess.PIPE}
     with subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL, **pipes) as running:
         program = Program(running, getattr(running, stream))
@@ -136,7 +138,7 @@ class Service:
 
 @contextmanager
 def _started(kind, *command):
-    """Run a server on a port taken from the system, and hand it out as a `kind` of Service once it is ready."""
+    """Run a server on a port from the system; hand it out as a `kind` of Service once ready."""
     listening = r'msg="Listening on".* address=(127\.0\.0\.1:\d+)'
     with process(*command, "--web.listen-address=127.0.0.1:0", ready=listening) as (program, match):
         service = kind(program, f"http://{match[1]}")
@@ -165,7 +167,9 @@ class Prometheus(Service):
 
 @contextmanager
 def prometheus(folder, config, *flags):
-    """Run a Prometheus with its configuration, given as text, and data in a folder; hand it out once it is ready."""
+    """Run a Prometheus with its configuration, given as text, and data in a folder;
+    hand it out once it is ready.
+    """
     (folder / "prometheus.yml").write_text(config)
     command = (
         tool("prometheus"),
@@ -192,7 +196,9 @@ class Alertmanager(Service):
 
 @contextmanager
 def alertmanager(folder, config):
-    """Run an Alertmanager on its own with a configuration file and data in a folder; hand it out once it is ready."""
+    """Run an Alertmanager on its own with a configuration file and data in a folder;
+    hand it out once it is ready.
+    """
     command = (
         tool("alertmanager"),
         f"--config.file={config}",
@@ -204,7 +210,8 @@ def alertmanager(folder, config):
         try:
             running = stack.enter_context(_started(Alertmanager, *command))
         except AssertionError as ended:
-            # Alertmanager's own release has its default templates in it; Debian's build opens files of its package.
+            # Alertmanager's own release has its default templates in it;
+            # Debian's build opens files of its package.
             if missing := re.search(r"open (/\S+/default\.tmpl): no such file", str(ended)):
                 pytest.skip(
                     f"this build of Alertmanager needs {missing[1]}: install its whole package"

@@ -1,4 +1,4 @@
-"""Fake ends of a connection: an API of respx routes, raw servers on loopback that break in every way, and a proxy."""
+"""Fake ends of a connection: respx routes, raw servers that break in every way, and a proxy."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 @contextmanager
 def surroundings():
-    """Log everything as the exporter does, and spare each client the reading of the machine's certificates.
+    """Log everything as the exporter does, and spare clients reading the machine's certificates.
 
     Hands out a function that returns what was logged so far.
     """
@@ -100,7 +100,7 @@ def signed_in(token="a", **more):
 
 
 def in_turn(*answers):
-    """Return a side effect that gives these answers (or raises these errors) one by one, and the last for ever."""
+    """Return a side effect that gives (or raises) these answers in turn, and the last for ever."""
     remaining = deque(answers)
 
     def respond(request):
@@ -113,14 +113,16 @@ def in_turn(*answers):
 
 
 def fake_api(*daily):
-    """Return routes for an API that gives these answers to questions for statistics, or good ones."""
+    """Return routes for an API that gives these answers to questions, or good ones."""
     router = respx.MockRouter(base_url=BASE_URL, assert_all_called=False)
     router.get(DAILY, name="daily").mock(side_effect=in_turn(*(daily or (answer(),))))
     return router
 
 
 def _through(router):
-    """Return a transport that raises the planned errors itself: respx would make them the cause of their own cause."""
+    """Return a transport that raises the planned errors itself:
+    respx would make them the cause of their own cause.
+    """
 
     async def handle(request):
         response = await router.async_handler(request)
@@ -166,7 +168,8 @@ async def poll(client, clock, seconds=1000, name="default", previous=None):
 
 
 class RawServer:
-    """Answers each connection with the bytes or by the coroutine function given; `requests` holds the heads it read.
+    """Answers each connection with the bytes or by the coroutine function given;
+    `requests` holds the heads it read.
 
     `asked` is set once one was read, `left` once a connection has ended.
     """

@@ -31,12 +31,14 @@ ACCEPT_OF_PROMETHEUS_2 = (
 )
 ACCEPT_OF_PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
-    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
 ACCEPT_OF_PROMETHEUS_3_FOR_TEXT = "text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
 ACCEPT_OF_PROMETHEUS_3_WITH_PROTOBUF = (
-    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+    "encoding=delimited;q=0.6,"
     "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
 FEW_GROUPS = {"name": "few", "labels": ["llm_type"]}
@@ -44,7 +46,7 @@ FEW_GROUPS = {"name": "few", "labels": ["llm_type"]}
 
 @pytest.fixture(scope="module")
 def anyio_backend():
-    """Run the whole module in one event loop, so that tests which only look can share an exporter."""
+    """Run the whole module in one event loop: tests that only look can share an exporter."""
     return "asyncio"
 
 
@@ -67,7 +69,7 @@ async def gate(clock):
 
 @pytest.fixture(scope="module")
 async def idle():
-    """Return a client for an exporter whose first poll has finished, and which does nothing but answer."""
+    """Return a client of an exporter that has polled once and does nothing but answer."""
     clock = HandClock()
     simulator = Simulator(Company(), clock)
     async with (
@@ -79,7 +81,7 @@ async def idle():
 
 
 async def get_raw(client, path, method="GET", **headers):
-    """Send a request with these headers and no others; return the answer and its body as it came over the wire."""
+    """Send a request with these headers alone; return the answer and its body as it was sent."""
     given = [
         (name.replace("_", "-"), value.encode("latin-1"))
         for name, value in headers.items()
@@ -152,7 +154,7 @@ async def test_the_format_follows_the_accept_header(idle):
 
 
 async def test_gzip_follows_the_accept_encoding_header(idle):
-    """The answer is compressed for those who accept gzip, and says so; caches are told that it depends."""
+    """The answer is compressed for those who accept gzip, and says so; caches learn it varies."""
     wanted = {
         None: None,
         "": None,
@@ -200,7 +202,7 @@ async def test_content_length_is_that_of_the_body_and_head_sends_all_but_the_bod
 
 @pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
 async def test_the_compressed_answer_is_one_gzip_member_of_the_same_statistics(idle, accept):
-    """A reader that stops after the first gzip member has the whole answer, with the bytes of the plain one."""
+    """A reader that stops after the first gzip member has all the bytes of the plain answer."""
     _, plain = await get_raw(idle, "/metrics", accept=accept, accept_encoding="identity")
     _, compressed = await get_raw(idle, "/metrics", accept=accept, accept_encoding="gzip")
     decompressor = zlib.decompressobj(wbits=31)
@@ -246,7 +248,9 @@ async def test_no_sample_carries_a_timestamp_and_no_series_comes_twice(idle):
 
 
 async def test_each_family_is_announced_once_and_is_in_one_piece(idle):
-    """HELP and TYPE come once for each metric and all of its samples right after them, for two queries as for one."""
+    """HELP and TYPE come once for each metric and all of its samples right after them,
+    for two queries as for one.
+    """
     lines = (await idle.get("/metrics")).text.splitlines()
     announced = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(announced) == len(set(announced))
@@ -254,7 +258,9 @@ async def test_each_family_is_announced_once_and_is_in_one_piece(idle):
 
 
 async def test_the_series_figure_counts_the_lines_of_a_query(clock, gate):
-    """flashback_exporter_series is the number of AI statistics lines that this very answer holds for a query."""
+    """flashback_exporter_series is the number of AI statistics lines that this
+    very answer holds for a query.
+    """
     queries = [
         FEW_GROUPS,
         {
@@ -318,7 +324,7 @@ async def test_own_metrics_exist_before_the_first_poll_has_finished(clock, gate)
 
 
 async def test_a_request_counts_before_its_poll_has_ended(clock, gate):
-    """A request that was answered shows at the next scrape, though the poll that made it goes on."""
+    """A request that was answered shows at the next scrape, though its poll goes on."""
     gate.close()
     gate.simulator.misbehave(Fault(status=500))
     async with running(gate.config(queries=[FEW_GROUPS]), clock) as (_, client):
@@ -335,7 +341,7 @@ async def test_a_request_counts_before_its_poll_has_ended(clock, gate):
 
 
 async def test_a_scrape_does_not_wait_for_the_api(clock, gate):
-    """While a poll hangs, scrapes and every other page answer, and show the data of the poll before."""
+    """While a poll hangs, scrapes and every other page answer, with the data of the poll before."""
     config = gate.config(queries=[FEW_GROUPS])
     async with running(config, clock) as (_, client):
         await polled(client)
@@ -370,7 +376,7 @@ class TestHealth:
             assert (await client.get("/-/healthy")).status_code == 503
 
     async def test_ready_after_the_first_poll_of_every_query(self, clock, gate):
-        """/-/ready names the queries that it waits for, and answers 200 when the last of them has been polled."""
+        """/-/ready names the queries that it waits for, and is 200 once the last was polled."""
         gate.close()
         config = gate.config(queries=[FEW_GROUPS, {"name": "late", "labels": []}])
         async with running(config, clock) as (_, client):
@@ -431,13 +437,15 @@ class TestReload:
         return running(file.load(), clock, file.load, lifecycle=lifecycle)
 
     async def test_off_unless_asked_for(self, file, clock):
-        """Without --web.enable-lifecycle a reload over HTTP is refused, says how to allow it, and does nothing."""
+        """Without --web.enable-lifecycle a reload over HTTP is refused, says how to allow it,
+        and does nothing.
+        """
         async with self.running(file, clock, lifecycle=False) as (exporter, client):
             file.write({"name": "another"})
             response = await client.post("/-/reload")
         assert response.status_code == 403
         assert "--web.enable-lifecycle" in response.text
-        assert list(exporter.view.states) == ["few"]
+        assert list(exporter.status().states) == ["few"]
 
     async def test_the_api_is_left_alone_after_a_reload_too(self, file, gate, clock):
         """A Retry-After that has not passed yet holds for the client of the new configuration."""
@@ -487,7 +495,7 @@ class TestReload:
         assert lacking(before, field="host") == 0
 
     async def test_a_good_configuration_takes_over(self, file, clock):
-        """A new query is polled at once, one that is gone leaves nothing behind, one as before keeps its data."""
+        """A new query is polled at once, one gone leaves nothing, one as before keeps its data."""
         file.write(FEW_GROUPS, {"name": "leaves"})
         async with self.running(file, clock) as (_, client):
             await polled(client)
@@ -519,7 +527,9 @@ class TestReload:
         )
 
     async def test_a_bad_configuration_changes_nothing(self, file, clock):
-        """A bad file answers 500 with every reason, the metric says so, data stay; a good one mends it."""
+        """A bad file answers 500 with every reason, the metric says so, data stay;
+        a good one mends it.
+        """
         async with self.running(file, clock) as (_, client):
             await polled(client)
             before = (await client.get("/metrics")).text
@@ -562,10 +572,12 @@ class TestReload:
             response = await client.post("/-/reload")
         assert response.status_code == 500
         assert "tls_config" in response.text
-        assert list(exporter.view.states) == ["few"]
+        assert list(exporter.status().states) == ["few"]
 
     async def test_a_hundred_reloads_at_once(self, file, clock, gate):
-        """Reloads that come together are all carried out; an unchanged query is neither polled again nor emptied."""
+        """Reloads that come together are all carried out;
+        an unchanged query is neither polled again nor emptied.
+        """
         async with self.running(file, clock) as (_, client):
             await polled(client)
             responses = await asyncio.gather(*[client.post("/-/reload") for _ in range(100)])
@@ -576,7 +588,9 @@ class TestReload:
         assert gate.arrivals.qsize() == 1
 
     async def test_a_poll_under_way_ends_as_it_began(self, file, clock, gate):
-        """A poll that a reload overtakes finishes with its old question, unshown; a poll with the new one follows."""
+        """A poll that a reload overtakes finishes with its old question, unshown;
+        a poll with the new one follows.
+        """
         gate.close()
         async with self.running(file, clock) as (_, client):
             old = await gate.arrival()
@@ -596,7 +610,9 @@ class TestReload:
         assert gate.most_inside == 1
 
     async def test_a_changed_api_section_waits_for_the_poll_under_way(self, file, clock, gate):
-        """The poll under way keeps its connection, the next one uses another with the same tokens, none is left."""
+        """The poll under way keeps its connection, the next one uses another with the same tokens,
+        none is left.
+        """
         gate.close()
         async with self.running(file, clock) as (_, client):
             await gate.arrival()
@@ -626,7 +642,9 @@ class TestReload:
         )
 
     async def test_a_stop_right_after_a_reload_leaves_no_connection(self, file, clock, gate):
-        """Connections of the configuration before are closed as well when the exporter ends soon after a reload."""
+        """Connections of the configuration before are closed as well when the
+        exporter ends soon after a reload.
+        """
         gate.close()
         async with self.running(file, clock) as (exporter, client):
             await gate.arrival()
@@ -641,7 +659,9 @@ class TestReload:
                 await until(client, "/metrics", lambda _: not gate.server.server_state.connections)
 
     async def test_a_changed_query_waits_and_does_not_fail(self, file, clock, gate):
-        """Between a reload that changes a query and its next poll the page says that it waits, not that it fails."""
+        """Between a reload that changes a query and its next poll the page says that it waits,
+        not that it fails.
+        """
         async with self.running(file, clock) as (_, client):
             await polled(client)
             gate.close()
@@ -655,7 +675,7 @@ class TestReload:
 
 class TestPaths:
     async def test_what_is_served_and_what_is_not(self, idle):
-        """404 where there is nothing, 405 with the methods that are allowed where the method is wrong."""
+        """404 where there is nothing, 405 with the allowed methods where the method is wrong."""
         wanted = {
             ("GET", "/"): 200,
             ("HEAD", "/"): 200,

@@ -13,8 +13,8 @@ from clocks import HandClock
 from loopback import configuration, served
 
 from exporter.daemon import Exporter
+from exporter.serve import application
 from exporter.web.access import Access
-from exporter.web.app import create_app
 
 USERS = f"basic_auth_users:\n  alice: {SECRET}\n  'Zoë': {SECRET}\n"
 NOWHERE = "http://127.0.0.1:9"  # nothing is asked there
@@ -36,7 +36,7 @@ async def reading(path):
     clock = HandClock()
     config = configuration(NOWHERE)
     exporter = await Exporter.create(config, lambda: config, clock)
-    app = create_app(exporter, clock, lifecycle=True)
+    app = application(exporter, lifecycle=True)
     async with (
         served(app, access=Access(path)) as (_, url),
         httpx.AsyncClient(base_url=url) as client,

@@ -16,7 +16,7 @@ from programs import get, process
 from servers import surroundings
 
 from exporter.daemon import Exporter
-from exporter.web.app import create_app
+from exporter.serve import application
 from exporter.web.connections import Connections
 from exporter.web.limits import most_connections
 
@@ -75,7 +75,9 @@ async def head_of_answer(reader):
 
 
 async def test_the_longest_without_a_complete_request_makes_room(lines):
-    """At the cap each newcomer is answered, the oldest silent connection goes, and one line of the log tells."""
+    """At the cap each newcomer is answered, the oldest silent connection goes,
+    and one line of the log tells.
+    """
     hold = Hold()
     hold.go_on.set()
     async with AsyncExitStack() as stack, served(hold, Connections(MOST)) as (_, url):
@@ -104,7 +106,9 @@ async def test_another_byte_makes_a_connection_no_younger(lines):
 
 
 async def test_one_that_is_being_answered_is_never_closed(lines):
-    """Where all are being answered the newcomer is closed, and as many answers come as there are places."""
+    """Where all are being answered the newcomer is closed,
+    and as many answers come as there are places.
+    """
     hold = Hold()
     async with AsyncExitStack() as stack, served(hold, Connections(MOST)) as (_, url):
         answered = [(await opened(stack, url, REQUEST))[0] for _ in range(MOST)]
@@ -166,13 +170,15 @@ async def test_a_connection_that_has_ended_is_freed_at_once(whole, lines):
 
 
 async def test_a_lack_of_descriptors_is_borne(lines):
-    """Where descriptors run out all the same, the longest silent makes room, and the log does not fill."""
+    """Where descriptors run out all the same, the longest silent makes room,
+    and the log does not fill.
+    """
     clock = HandClock()
     config = configuration(NOWHERE)
     exporter = await Exporter.create(config, lambda: config, clock)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with ExitStack() as stack:
-        async with served(create_app(exporter, clock)) as (_, url):
+        async with served(application(exporter)) as (_, url):
             place = url.removeprefix("http://").split(":")
             clients = [stack.enter_context(socket.socket()) for _ in range(2 * MOST)]
             in_use = clients[-1].fileno()
@@ -208,8 +214,11 @@ def test_without_a_limit_there_is_a_cap(monkeypatch):
 
 @contextmanager
 def demo(limit):
-    """Run the demo under a limit of descriptors; hand out the process and the addresses of exporter and API."""
-    command = f'ulimit -n {limit}; exec "{sys.executable}" -m exporter demo --web.listen-address=127.0.0.1:0'
+    """Run the demo under a limit of descriptors;
+    hand out the process and the addresses of exporter and API.
+    """
+    demo = f'exec "{sys.executable}" -m exporter demo --web.listen-address=127.0.0.1:0'
+    command = f"ulimit -n {limit}; {demo}"
     with process("bash", "-c", command, ready=r"msg=serving .*127\.0\.0\.1:(\d+)") as (
         program,
         match,
@@ -218,7 +227,9 @@ def demo(limit):
 
 
 def test_strangers_cannot_use_up_the_descriptors():
-    """At a limit of 64, with 200 half-sent requests, a scrape answers within a second and polls go on."""
+    """At a limit of 64, with 200 half-sent requests,
+    a scrape answers within a second and polls go on.
+    """
     with demo(64) as (program, port), ExitStack() as stack:
         url = f"http://127.0.0.1:{port}"
         program.eventually(lambda: get(f"{url}/-/ready"))

@@ -44,7 +44,9 @@ def clock():
 
 
 def refusing(app):
-    """Answer a query that filters by repository with 400 and a message that nobody should trust; pass on the rest."""
+    """Answer a query that filters by repository with 400 and a message that nobody should trust;
+    pass on the rest.
+    """
 
     async def answer(scope, receive, send):
         refused = (
@@ -116,12 +118,12 @@ def row_of(page, query):
 
 
 async def test_a_row_for_every_query(clock):
-    """Each query has filters, state, age of data, next poll, records, groups and series in its row."""
+    """Each query's row has filters, state, age of data, next poll, records, groups and series."""
     async with exporting(clock) as (exporter, client):
         clock.elapsed += 90
         page = await read(client)
-        series = exporter.view.series("production")
-        records = exporter.view.states["production"].good.snapshot.records
+        series = exporter.status().series["production"]
+        records = exporter.status().states["production"].good.snapshot.records
     production = row_of(page, "production")
     assert production["State"] == "up"
     assert production["Age of data"] == "1 min 30 s"
@@ -156,7 +158,7 @@ async def test_the_page_before_the_first_poll(clock):
 
 
 async def test_data_that_is_too_old_is_called_so(clock):
-    """Once the data is older than max_data_age the row says that it is not served any more, and the query fails."""
+    """Once data is older than max_data_age the row says it is not served, and the query fails."""
     async with exporting(clock, QUERIES[:1]) as (_, client):
         clock.elapsed += 3601
         page = await read(client)
@@ -167,7 +169,7 @@ async def test_data_that_is_too_old_is_called_so(clock):
 
 
 async def test_hostile_text_stays_text(clock):
-    """Filters of the configuration and messages of the API appear letter by letter, whatever they hold."""
+    """Configured filters and messages of the API appear letter by letter, whatever they hold."""
     async with exporting(clock) as (_, client):
         response = await client.get("/")
     page = Reader(response.text)
@@ -227,7 +229,7 @@ def browser(tmp_path_factory):
 
 
 def brightness_of_corner(png):
-    """Return the mean of red, green and blue of a PNG's first pixel, which no filter of PNG alters."""
+    """Return the mean of red, green and blue of a PNG's first pixel, which no filter alters."""
     data, place = b"", 8
     while place < len(png):
         length, kind = int.from_bytes(png[place : place + 4], "big"), png[place + 4 : place + 8]
@@ -239,7 +241,9 @@ def brightness_of_corner(png):
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 800)], ids=["desk", "phone"])
 async def test_the_page_in_a_browser(clock, browser, tmp_path, width, height):
-    """In light and dark, on a desk and on a phone: all is there, nothing is wider than the window or breaks in."""
+    """In light and dark, on a desk and on a phone: all is there,
+    nothing is wider than the window or breaks in.
+    """
     corners = {}
     async with exporting(clock) as (_, client):
         clock.elapsed += 90
@@ -268,7 +272,8 @@ async def test_nothing_hides_beyond_the_edge(clock, browser, width, height):
         await asyncio.to_thread(browser.open, str(client.base_url), width, height, "light")
         assert (
             browser.evaluate(
-                "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+                "[...document.querySelectorAll('body *')]"
+                ".filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
                 ".map(e => e.tagName + ' ' + e.textContent.slice(0, 30))"
             )
             == []
@@ -280,13 +285,16 @@ async def test_text_has_enough_contrast(clock, browser):
     script = """(() => {
       const parts = c => c.match(/[\\d.]+/g).map(Number);
       const light = c => { const [r, g, b] = parts(c).map(v => v / 255).map(
-        v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
-      const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+        v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+        return .2126 * r + .7152 * g + .0722 * b; };
+      const ground = e => { for (; e; e = e.parentElement) {
+        const c = getComputedStyle(e).backgroundColor;
         if ((parts(c)[3] ?? 1) > 0) return c; } return 'rgb(255, 255, 255)'; };
       return [...document.querySelectorAll('body *')].filter(
         e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())).map(e => {
           const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
-          return [e.textContent.slice(0, 40), (a + .05) / (b + .05)]; }).filter(([, ratio]) => ratio < 4.5);
+          return [e.textContent.slice(0, 40), (a + .05) / (b + .05)];
+        }).filter(([, ratio]) => ratio < 4.5);
     })()"""
     async with exporting(clock, notice="Made up.") as (_, client):
         for scheme in ("light", "dark"):

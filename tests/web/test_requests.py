@@ -1,4 +1,4 @@
-"""Requests as clients of every kind write them: answered or refused, and nothing of it fills the log."""
+"""Requests as clients of all kinds write them: answered or refused, and nothing fills the log."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from servers import surroundings
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Simulator
-from exporter.web.app import create_app
+from exporter.serve import application
 
 NOWHERE = "http://127.0.0.1:9"  # nothing is asked there
 
@@ -31,13 +31,13 @@ async def address(logged):
     clock = HandClock()
     config = configuration(NOWHERE)
     exporter = await Exporter.create(config, lambda: config, clock)
-    async with served(create_app(exporter, clock)) as (_, url):
+    async with served(application(exporter)) as (_, url):
         yield url.removeprefix("http://").split(":")
     await exporter.stop()
 
 
 async def said(address, *pieces, pause=False):
-    """Send bytes, in one packet or several, and return all that comes back until the server closes."""
+    """Send bytes, in one packet or several; return all that comes until the server closes."""
     reader, writer = await asyncio.open_connection(*address)
     for piece in pieces:
         writer.write(piece)
@@ -81,7 +81,9 @@ CLOSE = b"Host: a\r\nConnection: close\r\n\r\n"
     ],
 )
 async def test_a_request_is_served_by_its_path(target, status, address, logged):
-    """A whole URL in the request line, as for a proxy, means its path; what names nothing is not found."""
+    """A whole URL in the request line, as for a proxy, means its path;
+    what names nothing is not found.
+    """
     answer = await said(address, b"GET " + target + b" HTTP/1.1\r\n" + CLOSE)
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert logged() == []
@@ -177,7 +179,9 @@ BAD_CHUNK = (
     ],
 )
 async def test_bad_requests_are_refused_without_a_word_in_the_log(pieces, pause, address, logged):
-    """What is not HTTP ends with 400 or at once; others are served, and nothing above debug is logged."""
+    """What is not HTTP ends with 400 or at once; others are served,
+    and nothing above debug is logged.
+    """
     answer = await said(address, *pieces, pause=pause)
     answered = set(re.findall(rb"HTTP/1.1 (\d+) ", answer))
     assert answered <= {b"200", b"400", b"403"}
@@ -186,7 +190,7 @@ async def test_bad_requests_are_refused_without_a_word_in_the_log(pieces, pause,
 
 
 async def test_clients_that_hang_up_are_not_logged(logged):
-    """Who goes away in the middle of a large answer, or of a body of their own, leaves no warning behind."""
+    """Who goes away in the middle of a large answer, or of their own body, leaves no warning."""
     clock = HandClock()
     simulator = Simulator(Company(), clock)
     async with served(simulator.app) as (_, url):

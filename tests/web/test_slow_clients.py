@@ -14,7 +14,7 @@ from servers import surroundings
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Simulator
-from exporter.web.app import create_app
+from exporter.serve import application
 from exporter.web.limits import (
     ANSWER_PATIENCE,
     IDLE_PATIENCE,
@@ -42,7 +42,7 @@ async def address():
     clock = HandClock()
     config = configuration(NOWHERE)
     exporter = await Exporter.create(config, lambda: config, clock)
-    async with served(create_app(exporter, clock)) as (_, url):
+    async with served(application(exporter)) as (_, url):
         yield url.removeprefix("http://").split(":")
     await exporter.stop()
 
@@ -90,7 +90,9 @@ async def scrape(address):
 
 
 async def test_silent_connections_hold_up_nobody_and_are_closed(address):
-    """200 connections with half a header and 200 with nothing: a scrape answers within a second, and they are cut."""
+    """200 connections with half a header and 200 with nothing: a scrape answers within a second,
+    and they are cut.
+    """
     async with AsyncExitStack() as stack:
         silent = []
         for first in (HALF_A_HEADER, b""):
@@ -127,7 +129,7 @@ async def test_a_header_that_comes_late_but_comes_is_answered(address):
 
 
 async def test_a_connection_may_rest_between_two_scrapes(address):
-    """A connection that has been answered may stay idle for two minutes, which is what scrape intervals are made of."""
+    """A connection that was answered may idle for two minutes, as scrape intervals need."""
     async with connected(address) as (reader, writer):
         for _ in range(3):
             assert b" 200 " in await answer(reader, writer)
@@ -176,14 +178,16 @@ async def test_a_body_that_never_comes(address):
     "garbage", [b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"x" * 200_000]
 )
 async def test_what_is_not_http_is_refused(address, garbage):
-    """A TLS handshake, half a request line or a header without end is answered with 400 and the connection closed."""
+    """A TLS handshake, half a request line or a header without end is answered with
+    400 and the connection closed.
+    """
     async with connected(address, garbage) as (reader, _):
         assert (await closed(reader)).startswith((b"HTTP/1.1 400 ", b""))
         await scrape(address)
 
 
 async def test_clients_that_read_nothing_hold_up_nobody(caplog):
-    """Large answers that nobody takes off the wire leave the server free for other scrapes and for a quiet end."""
+    """Large answers that nobody takes leave the server free for other scrapes and a quiet end."""
     clock = HandClock()
     simulator = Simulator(Company(), clock)
     async with served(simulator.app) as (_, api), AsyncExitStack() as stack:
@@ -198,7 +202,7 @@ async def test_clients_that_read_nothing_hold_up_nobody(caplog):
         }
         config = configuration(api, queries=[query])
         exporter = await Exporter.create(config, lambda: config, clock)
-        async with served(create_app(exporter, clock)) as (server, url):
+        async with served(application(exporter)) as (server, url):
             exporter.start()
             async with httpx.AsyncClient(base_url=url) as client:
                 await polled(client)
@@ -222,7 +226,9 @@ async def test_clients_that_read_nothing_hold_up_nobody(caplog):
 
 
 class Large:
-    """An application that answers with many pieces; on /metrics, the kernel takes little of them at a time."""
+    """An application that answers with many pieces; on /metrics,
+    the kernel takes little of them at a time.
+    """
 
     def __init__(self, *, piece=300_000, pieces=100):
         self._readers = Readers()
@@ -277,7 +283,7 @@ async def stuck(app, number=1):
 
 
 async def ticks(url, number=3):
-    """Let the server look at its clients so many times at least; every other client is answered meanwhile."""
+    """Let the server look at its clients at least so often; others are answered meanwhile."""
     async with httpx.AsyncClient(base_url=url) as client:
         for _ in range(number):
             await client.head("/other")
@@ -349,7 +355,7 @@ async def test_many_readers_that_take_nothing_cost_little():
 
 
 async def test_few_editions_are_held_for_slow_clients():
-    """Whoever takes a third old edition at once is cut off, so that memory does not grow with each poll."""
+    """Whoever takes a third old edition at once is cut off, lest memory grow with each poll."""
     app = Large()
     async with AsyncExitStack() as stack, served(app) as (server, url):
         for app.edition in range(6):
@@ -363,7 +369,7 @@ async def test_few_editions_are_held_for_slow_clients():
 
 @pytest.mark.parametrize("taken", [0, 1000])
 async def test_a_client_that_hangs_up_is_sent_nothing_more(taken):
-    """Who goes away before or in the middle of 600 pieces leaves no line in the log, and the rest is not sent."""
+    """Who goes away before or amid 600 pieces leaves no line in the log; the rest is not sent."""
     app = Large(piece=1000, pieces=600) if not taken else Large()
     with surroundings() as lines:
         async with AsyncExitStack() as stack, served(app) as (server, url):

@@ -25,7 +25,8 @@ FLAGS = (  # nothing is compacted while the history comes in, and all of it stay
 
 
 def fill(url: str, end: int, size: Size, seed: int) -> tuple[int, int]:
-    """Write the whole history into a Prometheus that runs with FLAGS; return how many samples and scraped series.
+    """Write the whole history into a Prometheus that runs with FLAGS;
+    return how many samples and scraped series.
 
     Recordings and alerts begin a day later, for they look back a day.
     """
@@ -61,7 +62,8 @@ def main() -> None:
         shutil.move(place / "data" / "snapshots" / name, options.folder)
     print(
         f"{samples:,} samples, {series:,} scraped series, in {time.monotonic() - began:.0f} s\n"
-        f"prometheus --config.file=/dev/null --storage.tsdb.path={options.folder} --storage.tsdb.retention.time=100y "
+        f"prometheus --config.file=/dev/null --storage.tsdb.path={options.folder} "
+        "--storage.tsdb.retention.time=100y "
         f"--web.listen-address=127.0.0.1:9090\nThe history ends at {options.end}."
     )
 

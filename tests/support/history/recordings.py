@@ -13,7 +13,8 @@ _STEPS_A_QUERY = 10_000  # Prometheus refuses more than 11,000
 
 
 def recordings(url: str, rules: Sequence[Mapping[str, Any]], end: int, size: Size) -> int:
-    """Evaluate all rules over the history, in their order, and write what Prometheus would have; return the samples.
+    """Evaluate all rules over the history, in their order, and write what Prometheus would have;
+    return the samples.
 
     A rule that refers to itself finds nothing of its own.
     """
@@ -64,7 +65,9 @@ def _alerts(
     hold: float,
     keep: float,
 ) -> Iterator[tuple[Labels, list[tuple[int, int, float]]]]:
-    """Yield ALERTS, pending and firing, and ALERTS_FOR_STATE for the series that an alert's expression gave."""
+    """Yield ALERTS, pending and firing, and ALERTS_FOR_STATE for the series
+    that an alert's expression gave.
+    """
     for labels, found in spans.items():
         active: list[list[int]] = []
         for start, end, _ in found:

@@ -14,7 +14,9 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Series:
-    """One series on its way to Prometheus: what waits to be sent, and since which moment it has its present value."""
+    """One series on its way to Prometheus: what waits to be sent,
+    and since which moment it has its present value.
+    """
 
     __slots__ = ("head", "seen", "since", "value", "waiting")
 
@@ -30,7 +32,9 @@ class Series:
 
 
 class Writer:
-    """Sends series to a Prometheus by remote write. Moments come in order; a value costs little until it changes."""
+    """Sends series to a Prometheus by remote write. Moments come in order;
+    a value costs little until it changes.
+    """
 
     def __init__(self, url: str, moments: Sequence[float] = ()) -> None:
         self._url = url
@@ -67,7 +71,7 @@ class Writer:
             series.waiting += b"\x12\x10\x09" + _STALE + self._moments[-1]
 
     def put(self, series: Series, spans: Sequence[tuple[int, int, float]]) -> None:
-        """Give a series values from one moment to before another one, by their numbers, with ends between them."""
+        """Give a series values from one moment to before another, by number, with ends between."""
         for number, (start, end, value) in enumerate(spans):
             series.value, series.since = value, start
             self._settle(series, now=end)
@@ -77,7 +81,7 @@ class Writer:
         series.value = None
 
     def _settle(self, series: Series, *, now: int | None = None) -> None:
-        """Note the samples that a series has had with its present value, up to the moment before this one."""
+        """Note the samples a series has had with its present value, up to before this moment."""
         end = len(self._moments) - 1 if now is None else now
         if series.value is not None and end > series.since:
             start = b"\x12\x10\x09" + struct.pack("<d", series.value)
