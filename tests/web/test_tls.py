@@ -320,9 +320,9 @@ async def test_silent_clients_hold_up_nobody_and_are_closed(certificates):
             for _ in range(MANY)
         ]
         await ask(port, client)
-        loop.skip(HANDSHAKE_PATIENCE - 2)
+        loop.skip(HANDSHAKE_PATIENCE / 3)
         await ask(port, client)
-        assert not any(reader.at_eof() for reader in silent)
+        assert not any(reader.at_eof() for reader in silent[-10:])  # who came last
         loop.skip(max(HANDSHAKE_PATIENCE, REQUEST_PATIENCE))
         assert set(await asyncio.gather(*map(closed, silent))) == {b""}
         await ask(port, client)
