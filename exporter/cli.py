@@ -17,7 +17,8 @@ from exporter.config.load import load_config
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
-from exporter.errors import ConfigError, ListenError
+from exporter.errors import ConfigError, ListenError, OutputError
+from exporter.lines import answer, complain
 from exporter.oddities import oddities
 from exporter.serve import run
 from exporter.web.app import create_app
@@ -47,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(_demo(options) if options.command == "demo" else _serve(options))
     except ConfigError as error:
         for problem in error.problems:
-            print(f"flashback-exporter: {problem}", file=sys.stderr)
+            complain(f"flashback-exporter: {problem}")
         return BAD_CONFIGURATION
-    except (ListenError, KeyboardInterrupt) as error:
-        print(f"flashback-exporter: {error or 'interrupted'}", file=sys.stderr)
+    except (ListenError, OutputError, KeyboardInterrupt) as error:
+        complain(f"flashback-exporter: {error or 'interrupted'}")
         return FAILED
     finally:
         log.flush()
@@ -158,7 +159,7 @@ def _check(options: argparse.Namespace) -> int:
     check_files(config, SystemClock())
     for oddity in oddities(config):
         warn(config, oddity)
-    print(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
+    answer(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
     if options.live and not asyncio.run(check_live(config, SystemClock())):
         return FAILED
     return OK
