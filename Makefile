@@ -8,7 +8,7 @@ UV := $(or $(shell command -v uv),build/lock/bin/uv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format dashboards history bench lock clean
+.PHONY: help demo test lint format dashboards history bench soak lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ history: .venv/installed ## make a month of made-up history for a Prometheus, to
 
 bench: .venv/installed ## measure speed and memory against the bars; minutes, nginx for all of it
 	$(BIN)/python -m bench
+
+soak: .venv/installed ## see over 10,000 polls that nothing grows; ten minutes; ARGS=--polls=1000 for fewer
+	$(BIN)/python -m bench.soak $(ARGS)
 
 lock: $(filter build/%,$(UV)) ## pin the newest dependencies that pyproject.toml allows; uv does it, on PATH or fetched
 	$(COMPILE) --output-file requirements.txt

@@ -1,7 +1,6 @@
 """`flashback-exporter check`: is a configuration good, and with `--live` the account."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from exporter.api.secrets import read_secret, saving_fault
 from exporter.clock import Clock, utc_day
 from exporter.config.sections import Api, Config, Filters, Query
 from exporter.errors import ConfigError, PollError, Problem
+from exporter.lines import answer, complain
 from exporter.output.exposition import render
 from exporter.output.samples import blocks
 from exporter.polling.poll import Poll
@@ -79,10 +79,10 @@ async def _polled(query: Query, config: Config, client: FlashbackClient, clock: 
     snapshot = outcome.snapshot
     if snapshot is None:
         fault = f"{outcome.reason}: {outcome.message}"
-        print(f"FAILED: query {query.name}: {fault}", file=sys.stderr)
+        complain(f"FAILED: query {query.name}: {fault}")
         return outcome
     series = (await render(blocks(query, snapshot, utc_day(clock.time())))).series
-    print(
+    answer(
         f"SUCCESS: query {query.name}: {snapshot.records} records, {snapshot.found} groups"
         f" ({snapshot.folded} folded into other), {series} series,"
         f" {sum(outcome.rejected.values())} records left out, {outcome.duration:.2f} s"
@@ -92,7 +92,7 @@ async def _polled(query: Query, config: Config, client: FlashbackClient, clock: 
 
 def warn(oddity: Problem) -> None:
     """Print what is odd, with its place."""
-    print(f"WARNING: {oddity}", file=sys.stderr)
+    complain(f"WARNING: {oddity}")
 
 
 def _ignore(endpoint: str, code: str, seconds: float) -> None:

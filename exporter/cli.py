@@ -18,7 +18,8 @@ from exporter.config.load import load_config
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
-from exporter.errors import ConfigError, ListenError, Problem
+from exporter.errors import ConfigError, ListenError, OutputError, Problem
+from exporter.lines import answer, complain
 from exporter.oddities import oddities
 from exporter.serve import application, run, warn_of_user_ids
 from exporter.web.access import Access
@@ -56,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(_demo(options) if options.command == "demo" else _serve(options))
     except ConfigError as error:
         for problem in error.problems:
-            print(f"flashback-exporter: {problem}", file=sys.stderr)
+            complain(f"flashback-exporter: {problem}")
         return BAD_CONFIGURATION
-    except (ListenError, KeyboardInterrupt) as error:
-        print(f"flashback-exporter: {error or 'interrupted'}", file=sys.stderr)
+    except (ListenError, OutputError, KeyboardInterrupt) as error:
+        complain(f"flashback-exporter: {error or 'interrupted'}")
         return FAILED
     finally:
         log.flush()
@@ -180,9 +181,9 @@ def _check(options: argparse.Namespace) -> int:
         warn(config.places.located(oddity))
     for oddity in access.config.oddities:
         warn(oddity)
-    print(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
+    answer(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
     if options.access:
-        print(f"SUCCESS: {options.access} is a valid web configuration")
+        answer(f"SUCCESS: {options.access} is a valid web configuration")
     if options.live and not asyncio.run(check_live(config, SystemClock())):
         return FAILED
     return OK

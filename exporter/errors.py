@@ -3,6 +3,7 @@
 ExporterError
 ├── ConfigError      the configuration, all of its problems at once
 ├── ListenError      the web server cannot have its address
+├── OutputError      standard output cannot be written to
 └── PollError        why a poll, or one request of it, failed
     ├── RefusedError the API refused a sign-in or a refresh for good
     └── TruncatedError an answer ended in its middle
@@ -53,6 +54,10 @@ class ConfigError(ExporterError):
 
 class ListenError(ExporterError):
     """A listen address cannot be bound."""
+
+
+class OutputError(ExporterError):
+    """Standard output takes no more: its disk is full, or its reader has gone."""
 
 
 class PollError(ExporterError):

@@ -1,17 +1,38 @@
-"""Writes lines to standard output or error in a thread of its own.
+"""Writes lines to standard output and error.
 
-So a reader that does not read holds up nothing.
+A command that ends soon writes them at once. The running exporter has a thread for them, so that a
+reader that does not read holds up nothing.
 """
 
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
+from exporter.errors import OutputError
+
 # Lines that may wait to be written.
 _MAX_WAITING = 1000
+
+
+def answer(line: str) -> None:
+    """Write a line of a command's answer. Raises OutputError where standard output refuses it."""
+    try:
+        _write_at_once(line, sys.stdout)
+    except OSError as error:
+        _discard(sys.stdout)
+        raise OutputError(f"standard output cannot be written to: {error.strerror}") from error
+
+
+def complain(line: str) -> None:
+    """Write a line to standard error; where that refuses it, the exit code tells enough."""
+    try:
+        _write_at_once(line, sys.stderr)
+    except OSError:
+        _discard(sys.stderr)
 
 
 class Lines:
@@ -63,3 +84,25 @@ def _started(work: Callable[[int], None], descriptor: int) -> threading.Thread:
     thread = threading.Thread(target=work, args=[descriptor], name="lines", daemon=True)
     thread.start()
     return thread
+
+
+def _write_at_once(line: str, stream: TextIO | None) -> None:
+    """Write a line, with escapes for characters that the stream's encoding lacks.
+
+    A stream that is closed (None) takes none.
+    """
+    if stream is None:
+        return
+    encoding = stream.encoding or "utf-8"
+    shown = line.encode(encoding, errors="backslashreplace").decode(encoding)
+    stream.write(f"{shown}\n")
+    stream.flush()
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what is left in a stream's buffer go nowhere.
+
+    Python would try to write it once more at the end, and complain.
+    """
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - a device, and no path
+        os.dup2(nothing.fileno(), stream.fileno())

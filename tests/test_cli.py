@@ -625,6 +625,44 @@ def test_the_exit_code_is_that_of_the_process(start):
     assert "expected a way to sign in" in process.stderr
 
 
+@pytest.mark.parametrize("buffered", [True, False])
+def test_an_answer_that_nobody_takes_ends_with_1(buffered, configuration):
+    """Where the disk behind standard output is full, one line says so."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment |= {} if buffered else {"PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "exporter", "check", "--config.file", configuration()]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        process = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
+    assert process.returncode == 1
+    assert process.stderr == (
+        "flashback-exporter: standard output cannot be written to: No space left on device\n"
+    )
+
+
+def test_a_complaint_that_nobody_takes_leaves_the_exit_code():
+    """Where standard error cannot be written to, a bad configuration still ends with 2."""
+    command = [sys.executable, "-m", "exporter", "check", "--config.file", "/nowhere/at/all.yml"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        process = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=full, check=False)
+    assert process.returncode == 2
+
+
+def test_names_that_the_locale_lacks_are_escaped(configuration, tmp_path):
+    """Where standard output has no letter for a name, the answer still comes."""
+    path = tmp_path / "größe.yml"
+    path.write_bytes(configuration().read_bytes())
+    process = subprocess.run(
+        [sys.executable, "-m", "exporter", "check", "--config.file", path],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "1"},
+    )
+    assert process.returncode == 0
+    assert rb"gr\xf6\xdfe.yml is a valid configuration" in process.stdout
+
+
 # The daemon's first words
 
 

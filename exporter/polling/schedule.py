@@ -151,13 +151,13 @@ class Scheduler:
         if plan is None:
             # A reload removed the query just before its turn.
             return
-        if under_way := self._running.get(name):
-            if under_way.regular:
-                await self._results.skip(name)
-            return
+        under_way = self._running.get(name)
         # Only `stop` cancels; APScheduler would log it as a fault.
         with suppress(asyncio.CancelledError):
-            await self._run(name, _Run(plan, regular))
+            if under_way is None:
+                await self._run(name, _Run(plan, regular))
+            elif under_way.regular:
+                await self._results.skip(name)
 
     async def _run(self, name: str, run: _Run) -> None:
         """Poll, and once more where a reload or midnight came in between."""

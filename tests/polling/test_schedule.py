@@ -139,6 +139,20 @@ async def test_a_poll_that_would_overlap_is_skipped_and_counted(gate, clock):
 
 
 @pytest.mark.usefixtures("no_jitter")
+async def test_a_stop_is_quiet_while_a_skip_waits_to_be_counted(gate, clock, caplog):
+    """The log calls it no fault that the exporter ends while something else is being published."""
+    gate.simulator.misbehave(Fault(status=404))  # the poll at the start is over soon
+    async with often(gate, clock) as (scheduler, state):
+        await until(lambda: state().polls)
+        gate.close()
+        await until(lambda: gate.inside)
+        async with scheduler._publication._turn:
+            await due_again(scheduler)
+            await scheduler.stop()
+    assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+@pytest.mark.usefixtures("no_jitter")
 async def test_a_regular_poll_beside_the_one_at_the_start_is_left_out_in_silence(gate, clock):
     """What comes due while the first poll is under way is neither polled nor counted as skipped."""
     gate.close()
