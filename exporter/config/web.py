@@ -4,7 +4,6 @@ https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuratio
 What `promtool check web-config` says of the supported keys is what is said here.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from exporter.config.password_hash import PasswordHash, parse_hash
 from exporter.config.prometheus_yaml import PrometheusYaml, given
 from exporter.errors import ConfigError, Problem
 
@@ -42,9 +42,6 @@ _HEADERS: Mapping[str, tuple[str, ...]] = {
     "X-Frame-Options": ("deny", "sameorigin"),
     "X-XSS-Protection": (),
 }
-_LEAST_HASH = 59  # bytes of a bcrypt hash
-_SALT = 22
-_COST = re.compile(rb"\+?\d\d?")
 
 
 class ClientAuth(StrEnum):
@@ -84,14 +81,6 @@ class TlsServer:
         """All files that it names."""
         files = (self.cert_file, self.key_file, self.client_ca_file)
         return tuple(file for file in files if file is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordHash:
-    """A bcrypt hash: the `salt` that it was made with, and the `digest` that came out."""
-
-    salt: bytes = field(repr=False)
-    digest: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,21 +223,6 @@ def _users(document: PrometheusYaml, node: yaml.Node | None) -> dict[str, Passwo
         except ValueError as error:
             document.complain(key, f"basic_auth_users.{name}", str(error))
     return users
-
-
-def parse_hash(text: bytes) -> PasswordHash:
-    """Return a bcrypt hash, in whatever form Go's bcrypt takes it.
-
-    Raises ValueError that says what was expected.
-    """
-    if len(text) < _LEAST_HASH or not text.startswith(b"$") or text[1:2] > b"2":
-        raise ValueError("expected a bcrypt hash, such as $2y$10$ and 53 characters more")
-    begin = 3 if text[2:3] == b"$" else 4
-    cost = text[begin : begin + 2]
-    if not _COST.fullmatch(cost) or not 4 <= int(cost) <= 31:
-        raise ValueError("expected a bcrypt hash with a cost from 4 to 31")
-    rest = text[begin + 3 :]
-    return PasswordHash(b"$2b$%02d$%s" % (int(cost), rest[:_SALT]), rest[_SALT:])
 
 
 def _headers(document: PrometheusYaml, node: yaml.Node | None) -> dict[str, str]:

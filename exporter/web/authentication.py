@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.config.web import PasswordHash
+from exporter.config.password_hash import PasswordHash
 from exporter.web.access import Access
 from exporter.web.passwords import Passwords
 

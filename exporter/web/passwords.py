@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import bcrypt
 
-from exporter.config.web import PasswordHash
+from exporter.config.password_hash import PasswordHash
 
 _LONGEST = 72  # bytes that bcrypt looks at; Go's, too, passes over what follows
 _MOST_KNOWN = 1000

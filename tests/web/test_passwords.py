@@ -8,7 +8,7 @@ import bcrypt
 import pytest
 from certificates import SECRET
 
-from exporter.config.web import parse_hash
+from exporter.config.password_hash import parse_hash
 from exporter.web.passwords import Passwords, matches
 
 CHEAP = {"alice": parse_hash(SECRET.encode())}

@@ -100,10 +100,10 @@ async def test_silent_connections_hold_up_nobody_and_are_closed(address):
                 reader, _ = await stack.enter_async_context(connected(address, first))
                 silent.append(reader)
         await scrape(address)
-        asyncio.get_running_loop().skip(REQUEST_PATIENCE - 1)
+        asyncio.get_running_loop().skip(REQUEST_PATIENCE / 2)
         await scrape(address)
         assert not any(reader.at_eof() for reader in silent)
-        asyncio.get_running_loop().skip(1)
+        asyncio.get_running_loop().skip(REQUEST_PATIENCE / 2)
         assert set(await asyncio.gather(*map(closed, silent))) == {b""}
         await scrape(address)
 
@@ -306,10 +306,10 @@ async def test_a_client_that_takes_nothing_is_cut_off(app):
         await deaf(stack, url)
         await stuck(app)
         await ticks(url)
-        asyncio.get_running_loop().skip(STALL_PATIENCE - 1)
+        asyncio.get_running_loop().skip(STALL_PATIENCE / 2)
         await ticks(url)
         assert app.connections[0] in server.server_state.connections
-        asyncio.get_running_loop().skip(1)
+        asyncio.get_running_loop().skip(STALL_PATIENCE / 2)
         await open_connections(server, 0)
 
 
