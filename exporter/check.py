@@ -65,7 +65,8 @@ async def check_live(config: Config, clock: Clock) -> bool:
                 good = False
                 continue
             if query.filters != Filters() and not snapshot.records:
-                warn(config, Problem(f"queries[{number}].filters", "no record matches them"))
+                oddity = Problem(f"queries[{number}].filters", "no record matches them")
+                warn(config.places.located(oddity))
     finally:
         await client.aclose()
     return good
@@ -89,9 +90,9 @@ async def _polled(query: Query, config: Config, client: FlashbackClient, clock: 
     return outcome
 
 
-def warn(config: Config, oddity: Problem) -> None:
-    """Print what is odd at a key, with its place."""
-    complain(f"WARNING: {config.places.located(oddity)}")
+def warn(oddity: Problem) -> None:
+    """Print what is odd, with its place."""
+    complain(f"WARNING: {oddity}")
 
 
 def _ignore(endpoint: str, code: str, seconds: float) -> None:

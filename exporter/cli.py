@@ -3,10 +3,11 @@
 import argparse
 import asyncio
 import re
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from socket import socket
+from typing import TypeVar
 
 import structlog
 
@@ -17,11 +18,11 @@ from exporter.config.load import load_config
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
-from exporter.errors import ConfigError, ListenError, OutputError
+from exporter.errors import ConfigError, ListenError, OutputError, Problem
 from exporter.lines import answer, complain
 from exporter.oddities import oddities
-from exporter.serve import run
-from exporter.web.app import create_app
+from exporter.serve import application, run, warn_of_user_ids
+from exporter.web.access import Access
 from exporter.web.server import bind, parse_address, serving
 
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
@@ -30,6 +31,8 @@ _PORT = 9877
 
 _log = structlog.get_logger(__name__)
 
+Made = TypeVar("Made")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
@@ -37,7 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is fine, 1 a failure at run time, 2 bad usage or a bad configuration.
     """
     defaults = argparse.Namespace(
-        level="info", format="logfmt", config=None, listen=None, path="/metrics", lifecycle=False
+        level="info",
+        format="logfmt",
+        config=None,
+        access=None,
+        listen=None,
+        path="/metrics",
+        lifecycle=False,
     )
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args([_two_dashes(argument) for argument in given], defaults)
@@ -59,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    logs, config, web = _log_flags(), _config_flags(), _web_flags()
+    logs, config, access, web = _log_flags(), _config_flags(), _access_flags(), _web_flags()
     parser = argparse.ArgumentParser(
         prog="flashback-exporter",
         description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
@@ -67,20 +76,20 @@ def _parser() -> argparse.ArgumentParser:
             "The README describes configuration and metrics;"
             " `flashback-exporter demo` needs no account."
         ),
-        parents=[logs, config, web],
+        parents=[logs, config, access, web],
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"flashback-exporter {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="[check | demo]", title="commands")
     text = "validate the configuration and exit"
     check = commands.add_parser(
-        "check", help=text, description=text, parents=[logs, config], allow_abbrev=False
+        "check", help=text, description=text, parents=[logs, config, access], allow_abbrev=False
     )
     text = "also sign in and make one request per query"
     check.add_argument("--live", action="store_true", help=text)
     text = "serve made-up data from a simulator; no account, no network"
     commands.add_parser(
-        "demo", help=text, description=text, parents=[logs, web], allow_abbrev=False
+        "demo", help=text, description=text, parents=[logs, access, web], allow_abbrev=False
     )
     return parser
 
@@ -105,6 +114,13 @@ def _config_flags() -> argparse.ArgumentParser:
     flags = _flags()
     text = "YAML; environment and defaults fill the rest"
     flags.add_argument("--config.file", dest="config", type=_file, metavar="FILE", help=text)
+    return flags
+
+
+def _access_flags() -> argparse.ArgumentParser:
+    flags = _flags()
+    text = "TLS, passwords and headers, as in Prometheus's exporters (none)"
+    flags.add_argument("--web.config.file", dest="access", type=_file, metavar="FILE", help=text)
     return flags
 
 
@@ -155,36 +171,71 @@ def _path(text: str) -> str:
 
 
 def _check(options: argparse.Namespace) -> int:
-    config = load_config(options.config)
-    check_files(config, SystemClock())
+    def load() -> Config:
+        config = load_config(options.config)
+        check_files(config, SystemClock())
+        return config
+
+    config, access = _both(load, options.access)
     for oddity in oddities(config):
-        warn(config, oddity)
+        warn(config.places.located(oddity))
+    for oddity in access.config.oddities:
+        warn(oddity)
     answer(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
+    if options.access:
+        answer(f"SUCCESS: {options.access} is a valid web configuration")
     if options.live and not asyncio.run(check_live(config, SystemClock())):
         return FAILED
     return OK
 
 
+def _both(load: Callable[[], Config], web_config: Path | None) -> tuple[Config, Access]:
+    """Return the configuration and who may read. Raises ConfigError with the problems of both files."""
+    problems: list[Problem] = []
+    config = _noting(problems, load)
+    access = _noting(problems, lambda: Access(web_config))
+    if config is None or access is None:
+        raise ConfigError(problems)
+    return config, access
+
+
+def _noting(problems: list[Problem], make: Callable[[], Made]) -> Made | None:
+    try:
+        return make()
+    except ConfigError as error:
+        problems += error.problems
+        return None
+
+
 async def _serve(options: argparse.Namespace) -> None:
     clock = SystemClock()
+    config, access = _both(lambda: load_config(options.config), options.access)
+    sockets: list[socket.socket] = []
 
     def load() -> Config:
         config = load_config(options.config)
-        for oddity in oddities(config):
-            _log.warning("odd configuration", oddity=str(config.places.located(oddity)))
+        _log_oddities(config, access, sockets)
         return config
 
-    exporter = await Exporter.create(load(), load, clock)
-    sockets = _sockets(options)
-    app = create_app(exporter, clock, telemetry_path=options.path, lifecycle=options.lifecycle)
-    await run(exporter, serving(app), sockets, lambda _: None)
+    exporter = await Exporter.create(config, load, clock)
+    sockets += _sockets(options)
+    _log_oddities(config, access, sockets)
+    app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
+    await run(exporter, serving(app, access=access), sockets, lambda _: None)
+
+
+def _log_oddities(config: Config, access: Access, sockets: Sequence[socket.socket]) -> None:
+    for oddity in oddities(config):
+        _log.warning("odd configuration", oddity=str(config.places.located(oddity)))
+    warn_of_user_ids(config, access, sockets)
 
 
 async def _demo(options: argparse.Namespace) -> None:
+    access = Access(options.access)
     sockets = _sockets(options)
-    await run_demo(sockets, telemetry_path=options.path, lifecycle=options.lifecycle)
+    await run_demo(sockets, access, telemetry_path=options.path, lifecycle=options.lifecycle)
 
 
-def _sockets(options: argparse.Namespace) -> list[socket]:
+def _sockets(options: argparse.Namespace) -> list[socket.socket]:
     addresses = options.listen or [("", _PORT)]
     return [listener for address in addresses for listener in bind(address)]

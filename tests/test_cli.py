@@ -103,14 +103,18 @@ def test_the_version_is_printed(run):
     [
         (
             ["--help"],
-            {"--config.file", "--web.listen-address", "--web.telemetry-path",
-             "--web.enable-lifecycle", "--log.level",
-             "--log.format", "--version", "--help"},
+            {"--config.file", "--web.config.file", "--web.listen-address", "--web.telemetry-path",
+             "--web.enable-lifecycle", "--log.level", "--log.format", "--version", "--help"},
         ),
-        (["check", "--help"], {"--config.file", "--live", "--log.level", "--log.format", "--help"}),
-        (["demo", "--help"],
-         {"--web.listen-address", "--web.telemetry-path", "--log.level", "--log.format",
-          "--help"}),
+        (
+            ["check", "--help"],
+            {"--config.file", "--web.config.file", "--live", "--log.level", "--log.format", "--help"},
+        ),
+        (
+            ["demo", "--help"],
+            {"--web.config.file", "--web.listen-address", "--web.telemetry-path", "--log.level", "--log.format",
+             "--help"},
+        ),
         (["-h"], {"--help"}),
     ],
 )  # fmt: skip

@@ -42,14 +42,14 @@ class Daemon:
 
     async def shown(self):
         """Return the sample lines that are served."""
-        plain = text((await self.exporter.current()).exposition.plain)
+        plain = text((await self.exporter.publication.current()).exposition.plain)
         return [line for line in plain.splitlines() if not line.startswith("#")]
 
     async def polled(self, polls):
         """Let all polls go on and wait until there were so many."""
         self._gate.open()
         async with asyncio.timeout(PATIENCE):
-            while self.exporter.view.states["one"].polls < polls:  # noqa: ASYNC110 - nothing announces it
+            while self.exporter.status().states["one"].polls < polls:  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(0)
 
 
@@ -111,7 +111,7 @@ async def test_data_belongs_to_the_question_and_not_to_the_secret(clock, api):
         before = await one.shown()
         assert before
         assert await one.reload(api=api) == before
-        assert one.exporter.view.states["one"].up(clock.monotonic())
+        assert one.exporter.status().states["one"].up(clock.monotonic())
 
 
 async def test_another_bearer_token_drops_no_data(clock):
@@ -181,4 +181,4 @@ async def test_a_reload_that_changes_the_client_signs_in_no_second_time(clock):
         one.simulator.misbehave(Fault(status=500), endpoint="/user/login")
         await one.reload(api={"timeout": "20s"})
         await one.polled(2)
-        assert one.exporter.view.states["one"].last.reason is None
+        assert one.exporter.status().states["one"].last.reason is None

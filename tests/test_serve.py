@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from programs import PATIENCE, Program, get, post
@@ -127,8 +128,8 @@ def test_closed_streams_are_borne(closed):
     ):
         answer = eventually(lambda: get(f"http://127.0.0.1:{port}/metrics"))
         assert b"flashback_up" in answer
-        streams = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
-        assert not [stream for stream in streams if stream != os.devnull]
+        streams = [Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in range(3)]
+        assert not [stream for stream in streams if stream != Path(os.devnull)]
         assert ended(process) == 0
 
 

@@ -209,7 +209,7 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
 
 
 def _proxy(address: str, context: ssl.SSLContext) -> httpx.Proxy:
-    """Return the proxy at an address; what `tls_config` says holds for its certificate too, as in Prometheus."""
+    """Return the proxy at an address; `tls_config` holds for it too, as in Prometheus."""
     url = httpx.URL(address)
     return httpx.Proxy(url, ssl_context=context if url.scheme == "https" else None)
 

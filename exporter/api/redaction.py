@@ -168,7 +168,10 @@ def _hex_digits(secret: str) -> re.Pattern[str]:
 
 
 def _base64_forms(secret: str) -> Iterator[str]:
-    """Yield the characters that the base64 of any text with the secret in it holds, as JSON or a form writes it too."""
+    """Yield what the base64 of any text with the secret in it holds.
+
+    The text may have the secret as JSON or a form writes it, too.
+    """
     as_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     for form in {
         secret,
@@ -180,7 +183,10 @@ def _base64_forms(secret: str) -> Iterator[str]:
 
 
 def _base64_within(content: bytes) -> Iterator[str]:
-    """Yield the characters that the base64 of anything with `content` in it holds, for each place to begin at."""
+    """Yield what the base64 of anything with `content` in it holds.
+
+    Three bytes become four characters, so that there are three places to begin at.
+    """
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + content).decode().rstrip("=")
         # The first character may hold bits of what stands before, which is not known.

@@ -53,8 +53,8 @@ class RefreshToken:
     async def another(self, refused: str, clock: Clock, *, patient: bool) -> str | None:
         """Return what has taken the place of a token that the API refused; None where nothing has.
 
-        Where two processes send the same token, the refusal for one may come before the other has saved its answer:
-        who is `patient` waits some seconds for that.
+        Where two processes send the same token, one may be refused before the other has saved its
+        answer. A caller that is `patient` waits some seconds for that.
         """
         for look in range(_LOOKS if patient and self._path else 1):
             if look:

@@ -10,8 +10,8 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.lines import Lines
-from exporter.serve import run
-from exporter.web.app import create_app
+from exporter.serve import application, run
+from exporter.web.access import Access
 from exporter.web.connections import Connections
 from exporter.web.server import addresses, bind, serving
 
@@ -44,9 +44,12 @@ def demo_config(port: int) -> Config:
     )
 
 
-async def run_demo(sockets: list[socket], *, telemetry_path: str, lifecycle: bool) -> None:
+async def run_demo(
+    sockets: list[socket], access: Access, *, telemetry_path: str, lifecycle: bool
+) -> None:
     """Serve the demo on sockets that listen, until the process is asked to end."""
     clock = SystemClock()
+    scheme = "https" if access.tls else "http"
     simulator = Simulator(Company(), clock)
     api_sockets = bind(("127.0.0.1", 0))
     # One limit of file descriptors for both servers.
@@ -55,18 +58,17 @@ async def run_demo(sockets: list[socket], *, telemetry_path: str, lifecycle: boo
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
     config = demo_config(api_sockets[0].getsockname()[1])
     exporter = await Exporter.create(config, lambda: config, clock)
-    app = create_app(
-        exporter, clock, telemetry_path=telemetry_path, lifecycle=lifecycle, notice=NOTICE
-    )
+    app = application(exporter, telemetry_path=telemetry_path, lifecycle=lifecycle, notice=NOTICE)
 
     def greet(places: list[str]) -> None:
         output = Lines(sys.stdout)
         output.write(f"\n{NOTICE}\n")
         for place in places:
-            output.write(f"  page     http://{place}/\n  metrics  http://{place}{telemetry_path}")
+            where = f"{scheme}://{place}"
+            output.write(f"  page     {where}/\n  metrics  {where}{telemetry_path}")
         output.write(f"  API      http://{addresses(api_sockets)[0]}  (the simulator)")
         output.write("\nCtrl-C ends it.\n")
 
-    await run(exporter, serving(app, connections), sockets, greet)
+    await run(exporter, serving(app, connections, access), sockets, greet)
     api.should_exit = True
     await api_task

@@ -1,4 +1,4 @@
-"""Holds what is published right now, and keeps it in step with polls, the day and the age of the data."""
+"""Holds what is published right now: the newest polls, on the present day, unless too old."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -17,10 +17,11 @@ States = Mapping[str, QueryState]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One consistent picture: the state of every query and the exposition that was rendered from it.
+    """One consistent picture: the state of every query and the exposition rendered from it.
 
-    Every change makes a new one with the next `number`; `edition` is the number of the view whose exposition it has.
-    Whoever wants to know later whether there is a newer one keeps a number: a view that is kept keeps all its data.
+    Every change makes a new one with the next `number`; `edition` is the number of the view whose
+    exposition it has. Whoever wants to know later whether there is a newer one keeps a number: a
+    view that is kept keeps all its data.
     """
 
     number: int
@@ -33,6 +34,13 @@ class View:
     def series(self, name: str) -> int:
         """Return how many series of AI statistics a query shows."""
         return self.shown[name][1].series if name in self.shown else 0
+
+    def rendered(self, state: QueryState, snapshot: Snapshot, today: int) -> Rendered | None:
+        """Return the lines of a query; None where they would be others by now."""
+        name = state.query.name
+        held, lines = self.shown.get(name, (None, None))
+        same = held is snapshot and self.today == today and self.states[name].query == state.query
+        return lines if same else None
 
 
 class Publication:
@@ -55,31 +63,35 @@ class Publication:
         return self._view
 
     async def current(self) -> View:
-        """Return the view for this moment. It is ready, but once a day and when data has become too old."""
+        """Return the view for this moment.
+
+        A new one is made only where a day has begun or data has become too old since the last.
+        """
         if not self._is_current():
             async with self._turn:
-                if not self._is_current():
+                if not self._is_current():  # else somebody else has made it meanwhile
                     await self._publish(self._view.states)
         return self._view
 
     async def add(self, name: str, source: object, outcome: Outcome) -> None:
-        """Publish how a poll of `source` ended, unless a reload has put another question in its place."""
+        """Publish how a poll of `source` ended, unless the query has another source by now."""
 
         def changed(states: States) -> States:
             state = states.get(name)
-            return (
-                {**states, name: state.after(outcome)}
-                if state and state.source == source
-                else states
-            )
+            if state is None or state.source != source:
+                return states
+            return {**states, name: state.after(outcome)}
 
         await self.change(changed)
 
     async def skip(self, name: str) -> None:
         """Count a poll that was left out."""
-        await self.change(
-            lambda states: {**states, name: states[name].after_skip()} if name in states else states
-        )
+
+        def changed(states: States) -> States:
+            state = states.get(name)
+            return {**states, name: state.after_skip()} if state else states
+
+        await self.change(changed)
 
     async def change(self, changed: Callable[[States], States]) -> None:
         """Publish the states that `changed` makes of the present ones."""
@@ -87,65 +99,62 @@ class Publication:
             await self._publish(changed(self._view.states))
 
     def _is_current(self) -> bool:
-        now = self._clock.monotonic()
-        shown = {
-            name: snapshot
-            for name, state in self._view.states.items()
-            if (snapshot := state.snapshot(now))
-        }
-        return (
-            self._view.today == utc_day(self._clock.time())
-            and shown.keys() == self._view.shown.keys()
-        )
+        view, today = self._view, utc_day(self._clock.time())
+        to_show = _to_show(view.states, self._clock.monotonic())
+        return view.today == today and view.shown.keys() == to_show.keys()
 
     async def _publish(self, states: States) -> None:
         before, self._view = self._view, await self._next(states)
         gone = await _no_longer_held(before, self._view)
+
+        # Now only `gone` holds what goes. With the view itself, all of it would be freed at once.
         del before
         await let_go(gone)
 
     async def _next(self, states: States) -> View:
-        before, today, now = self._view, utc_day(self._clock.time()), self._clock.monotonic()
+        before = self._view
+        today = utc_day(self._clock.time())
         states = {name: state.on(today) for name, state in states.items()}
-        shown = {}
-        for name, state in states.items():
-            snapshot = state.snapshot(now)
-            if snapshot is not None:
-                old = before.shown.get(name)
-                unchanged = (
-                    old is not None
-                    and old[0] is snapshot
-                    and before.today == today
-                    and before.states[name].query == state.query
-                )
-                rendered = (
-                    old[1]
-                    if old and unchanged
-                    else await render(blocks(state.query, snapshot, today))
-                )
-                shown[name] = (snapshot, rendered)
-        queries = [rendered for _, rendered in shown.values()]
-        same = queries == [rendered for _, rendered in before.shown.values()]
+
+        shown: dict[str, tuple[Snapshot, Rendered]] = {}
+        for name, snapshot in _to_show(states, self._clock.monotonic()).items():
+            state = states[name]
+            rendered = before.rendered(state, snapshot, today)
+            if rendered is None:
+                rendered = await render(blocks(state.query, snapshot, today))
+            shown[name] = snapshot, rendered
+
         number = before.number + 1
-        if same:
+        lines = [rendered for _, rendered in shown.values()]
+        if lines == _rendered(before):
             return View(number, before.edition, states, today, shown, before.exposition)
-        return View(number, number, states, today, shown, await assemble(queries))
+        return View(number, number, states, today, shown, await assemble(lines))
+
+
+def _to_show(states: States, now: float) -> dict[str, Snapshot]:
+    """Return the data of every query that has some, and not too old."""
+    snapshots = {name: state.snapshot(now) for name, state in states.items()}
+    return {name: snapshot for name, snapshot in snapshots.items() if snapshot}
 
 
 async def _no_longer_held(before: View, after: View) -> list[object]:
-    """Return the groups and lines that only the view before has, one by one; it may hold data too old to be shown."""
+    """Return, one by one, the groups and lines that only the view before has."""
     kept = {id(part) for part in chain(_snapshots(after), _rendered(after))}
-    gone: list[Iterable[object]] = []
+    parts: list[Iterable[object]] = []
+
     for snapshot in _snapshots(before):
         if id(snapshot) not in kept:
-            gone += (snapshot.groups, snapshot.groups.values())
+            parts += [snapshot.groups, snapshot.groups.values()]
+
     for rendered in _rendered(before):
         if id(rendered) not in kept:
-            gone += rendered.lines.values()
-    return [part async for part in in_steps(chain.from_iterable(gone))]
+            parts += rendered.lines.values()
+
+    return [part async for part in in_steps(chain.from_iterable(parts))]
 
 
 def _snapshots(view: View) -> list[Snapshot]:
+    """Return the data that a view holds, also that which is too old to be shown."""
     outcomes = [state.good for state in view.states.values()]
     return [outcome.snapshot for outcome in outcomes if outcome and outcome.snapshot]
 

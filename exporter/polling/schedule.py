@@ -6,7 +6,7 @@ on them is when a poll is due. What a poll does then goes by the `Clock` that is
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -18,7 +18,6 @@ from apscheduler.triggers.interval import IntervalTrigger
 from exporter.api.client import FlashbackClient
 from exporter.clock import SECONDS_A_DAY, Clock, now_utc, utc_day
 from exporter.config.sections import Query
-from exporter.output.publication import Publication
 from exporter.polling.poll import Poll, current_window
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import Outcome, QueryState
@@ -49,6 +48,20 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Results:
+    """Where the results of polls go: `add` takes the name of a query, its source and the outcome.
+
+    `states` returns what is known about each query by now, `skip` counts a poll that was left out,
+    and `new_day` sees to it that what is shown fits the present day.
+    """
+
+    states: Callable[[], Mapping[str, QueryState]]
+    add: Callable[[str, object, Outcome], Awaitable[None]]
+    skip: Callable[[str], Awaitable[None]]
+    new_day: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True)
 class _Run:
     """A poll under way. A regular one was due by its query's timer."""
 
@@ -63,9 +76,9 @@ class Scheduler:
     at a reload, at midnight, or after the clock was set.
     """
 
-    def __init__(self, publication: Publication, clock: Clock) -> None:
+    def __init__(self, results: Results, clock: Clock) -> None:
         """Prepare; `start` begins."""
-        self._publication = publication
+        self._results = results
         self._clock = clock
         self._plans: Mapping[str, Plan] = {}
         self._running: dict[str, _Run] = {}
@@ -144,7 +157,7 @@ class Scheduler:
             if under_way is None:
                 await self._run(name, _Run(plan, regular))
             elif under_way.regular:
-                await self._publication.skip(name)
+                await self._results.skip(name)
 
     async def _run(self, name: str, run: _Run) -> None:
         """Poll, and once more where a reload or midnight came in between."""
@@ -170,10 +183,10 @@ class Scheduler:
         poll = Poll(plan.query, plan.days, seconds, plan.client, self._clock, data)
         outcome = await poll.run()
         _log_if_new(outcome, self._state(plan))
-        await self._publication.add(plan.query.name, plan.source, outcome)
+        await self._results.add(plan.query.name, plan.source, outcome)
 
     def _state(self, plan: Plan) -> QueryState | None:
-        state = self._publication.view.states.get(plan.query.name)
+        state = self._results.states().get(plan.query.name)
         return state if state and state.source == plan.source else None
 
     def _data(self, plan: Plan) -> Snapshot | None:
@@ -197,7 +210,7 @@ class Scheduler:
             drift = abs(now - before - pause)
             if utc_day(now) != utc_day(before) or drift > _MAX_DRIFT:
                 _log.info("a new day began or the clock was set: polling all queries")
-                await self._publication.current()
+                await self._results.new_day()
                 for name in self._plans:
                     self._poll_soon(name)
 

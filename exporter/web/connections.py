@@ -1,7 +1,6 @@
-"""The connections of the web server: how long each may take, how many there may be, and who is closed for whom."""
+"""The connections of the web server: how long each may take, and how many there may be."""
 
 import asyncio
-import resource
 import socket
 import struct
 from typing import Any
@@ -10,47 +9,44 @@ import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-REQUEST_PATIENCE = 10.0
-"""Seconds for a client to finish the headers of a request."""
-ANSWER_PATIENCE = 60.0
-"""Seconds for a client to take a whole answer."""
-STALL_PATIENCE = 30.0
-"""Seconds for a client to take anything at all of an answer."""
-IDLE_PATIENCE = 120.0
-"""Seconds without a request between two scrapes."""
+from exporter.web.limits import (
+    ANSWER_PATIENCE,
+    IDLE_PATIENCE,
+    REQUEST_PATIENCE,
+    STALL_PATIENCE,
+    most_connections,
+)
+from exporter.web.tls import ServerTls
 
+_MOST_UNSENT = (
+    1 << 16
+)  # bytes of an answer that wait to be encrypted; asyncio's own limit is 8 times that
 _SLICE = 1 << 12  # bytes
-_MOST_BEHIND = (
-    1 << 14
-)  # bytes of other requests that may come before one is answered; h11's limit of a header
-_MOST = 512  # each takes up to 200 kB of buffers
-_FEWEST = 8
-_RESERVED = 32  # descriptors for the API, the listeners, secrets and whatever else is opened
+# Bytes of other requests that may come before one is answered; it is h11's limit of a header.
+_MOST_BEHIND = 1 << 14
 _PAUSE_OF_WARNINGS = 60.0  # seconds
 
 _log = structlog.get_logger(__name__)
 
 
-def most_connections() -> int:
-    """Return how many connections fit below the limit of file descriptors, leaving enough for all other work."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        return _MOST
-    return max(_FEWEST, min(_MOST, limit - max(_RESERVED, limit // 4)))
-
-
 class Connection(H11Protocol):
-    """One client, of whom uvicorn would be patient for ever: each thing that it does has a limit in time.
+    """One client, with a limit in time for each thing that it does; uvicorn would wait for ever.
 
-    It is asking (from its first byte, or from connecting, until the headers of a request are whole), being answered
-    (until the last byte of the answer has left this process) or idle.
+    It is asking (from connecting or its first byte until the headers of a request are whole), being
+    answered (until the last byte of the answer has left this process) or idle.
     """
 
-    def __init__(self, connections: "Connections", **options: Any) -> None:
-        """Belong to `connections`; the options are uvicorn's."""
+    def __init__(self, connections: "Connections", tls: ServerTls | None, **options: Any) -> None:
+        """Belong to `connections`, with TLS or in plain text; the options are uvicorn's."""
         super().__init__(**options)
         self._connections = connections
+        self.tls = tls
+        """What its handshake is made with; None is plain text."""
+        self.handshake: asyncio.Task[None] | None = None
+        """What leads to a connection with TLS."""
         self._connected = False
+        self.began = False
+        """Whether it ever came about, handshake included."""
         self._unwanted = False
         self._unsent = 0
         self._moved = 0.0
@@ -72,7 +68,9 @@ class Connection(H11Protocol):
     def cut_off(self) -> None:
         """End the connection at once; what has not been taken is thrown away, by the kernel too."""
         self._unwanted = True
-        if not self._connected:  # accepted a moment ago, or lost
+        if not self._connected:  # accepted a moment ago, in the middle of its handshake, or lost
+            if self.handshake:
+                self.handshake.cancel()
             return
         if self.answering:
             reset = struct.pack("ii", 1, 0)
@@ -94,20 +92,37 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
-        self._connected = True
+        self._connected = self.began = True
+        if self.tls:
+            self._begin_after_handshake(transport, self.tls)
         if self._unwanted:
             transport.abort()
+
+    def _begin_after_handshake(self, transport: asyncio.Transport, tls: ServerTls) -> None:
+        """Count the time anew; a certificate without an allowed name ends the connection at once."""
+        self._enter(REQUEST_PATIENCE)
+        transport.set_write_buffer_limits(_MOST_UNSENT)
+        close = transport.close
+        # Closed twice, as uvicorn does at times, asyncio's TLS transport fails at whatever is asked of it next.
+        transport.close = lambda: None if transport.is_closing() else close()  # type: ignore[method-assign]
+        if not tls.admits(transport.get_extra_info("peercert")):
+            self._unwanted = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End, and hold nothing that holds this, so that no garbage waits to be collected."""
         self._connected = False
         self._connections.discard(self)
         super().connection_lost(exc)
+        if self.tls:
+            del self.transport.close
         self.app_state = {}
         self.cycle = self.scope = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of a request, in slices: else h11 would bear with any header that comes in one packet."""
+        """Take bytes of a request.
+
+        They go to h11 in slices: it would accept a header of any length that comes at once.
+        """
         for start in range(0, len(data), _SLICE):
             if self.transport.is_closing():
                 return
@@ -121,7 +136,7 @@ class Connection(H11Protocol):
             self._enter(REQUEST_PATIENCE)
 
     def on_response_complete(self) -> None:
-        """Go on once the application has finished an answer, which the client may not have taken yet."""
+        """Go on once the application has finished an answer; the client may still be taking it."""
         super().on_response_complete()
         self._unset_keepalive_if_required()  # it would begin before the answer has been taken
         if self._asked:
@@ -181,12 +196,13 @@ class Connection(H11Protocol):
 class Connections:
     """All connections of a process's web servers, of which there are never more than `most`.
 
-    Who connects when all places are taken has the place of the one that has been longest without a complete request.
-    One that is being answered keeps its place, and where all are, the newcomer is closed.
+    Who connects when all places are taken has the place of the one that has been longest without a
+    complete request. One that is being answered keeps its place, and where all are, the newcomer is
+    closed.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        """Begin with none; without a number there may be as many as the limit of descriptors leaves room for."""
+        """Begin with none; without a number, `most_connections` says how many there may be."""
         self._most = most or most_connections()
         self._open: set[Connection] = set()
         self._warned: float | None = None
@@ -199,7 +215,7 @@ class Connections:
         return True
 
     def make_room(self, now: float) -> bool:
-        """Close the connection that has been longest without a complete request, and return whether there was one."""
+        """Close the one longest without a complete request; False where all are being answered."""
         if self._warned is None or now - self._warned >= _PAUSE_OF_WARNINGS:
             self._warned = now
             _log.warning("too many connections, the longest silent are closed", most=self._most)

@@ -1,80 +1,66 @@
 """The page for people at `/`: what runs, what fails, how old the data is, and what comes next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from exporter import __version__
-from exporter.clock import Clock, iso_instant
+from exporter.clock import iso_instant
 from exporter.config.sections import Query
-from exporter.output.publication import View
+from exporter.output.status import Status
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import QueryState
 
 _STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
 
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """When a query is polled next: now, or in so many seconds (None: not at all)."""
-
-    polling: bool
-    seconds: float | None
+_COLUMNS = """\
+<th>Query</th><th>State</th><th>Age of data</th><th>Next poll</th>
+<th class="n">Records</th><th class="n">Groups</th><th class="n">Series</th>\
+<th>Filters and labels</th>"""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Everything that the page shows."""
+def render_page(status: Status, telemetry_path: str, notice: str) -> str:
+    """Return the page as HTML.
 
-    view: View
-    timings: dict[str, Timing]
-    token_expires_at: float
-    reload_successful: bool
-    reloaded_at: float
-    notice: str
+    It loads nothing else, and asks to be loaded again every 15 seconds.
+    """
+    verdict, tone = _verdict(list(status.states.values()), status.now)
+    reloaded = f"{_reload(status)}, from {_instant(status.reloaded_at)}"
 
-
-def render_page(page: Page, clock: Clock, telemetry_path: str) -> str:
-    """Return the page as HTML; it needs nothing else and asks to be loaded again every 15 seconds."""
-    now = clock.monotonic()
-    states = list(page.view.states.values())
-    verdict, tone = _verdict(states, now)
-    worst_first = sorted(
-        states, key=lambda state: (not _failing(state, now), state.last is not None)
-    )
-    rows = "".join(_row(state, page, now) for state in worst_first)
-    links = "".join(
-        f'<a href="{escape(path)}">{escape(text)}</a>'
-        for path, text in (
-            (telemetry_path, "Metrics"),
-            ("/-/healthy", "Healthy"),
-            ("/-/ready", "Ready"),
-        )
-    )
-    expiry = (
-        f"valid until {_instant(page.token_expires_at)}"
-        if page.token_expires_at
-        else "expiry not known"
-    )
-    reload = (
-        "good" if page.reload_successful else "the last reload failed, the one before is in use"
-    )
-    notice = f'<p class="verdict wait">{escape(page.notice)}</p>' if page.notice else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="refresh" content="15"><title>{escape(verdict)} · flashback-exporter</title>
 <style>
 {_STYLE}</style></head><body><main>
-<header><h1>flashback-exporter</h1><span>{escape(__version__)}</span><nav>{links}</nav></header>
-{notice}<p class="verdict {tone}" role="status">{escape(verdict)}</p>
-<div class="frame"><table><thead><tr><th>Query</th><th>State</th><th>Age of data</th><th>Next poll</th>
-<th class="n">Records</th><th class="n">Groups</th><th class="n">Series</th><th>Filters and labels</th></tr></thead>
-<tbody>{rows}</tbody></table></div>
-<dl><dt>Time</dt><dd>{_instant(clock.time())}</dd><dt>Access token</dt><dd>{expiry}</dd>
-<dt>Configuration</dt><dd>{reload}, from {_instant(page.reloaded_at)}</dd></dl>
+<header><h1>flashback-exporter</h1><span>{escape(__version__)}</span>\
+<nav>{_links(telemetry_path)}</nav></header>
+{_notice(notice)}<p class="verdict {tone}" role="status">{escape(verdict)}</p>
+<div class="frame"><table><thead><tr>{_COLUMNS}</tr></thead>
+<tbody>{_rows(status)}</tbody></table></div>
+<dl><dt>Time</dt><dd>{_instant(status.time)}</dd>\
+<dt>Access token</dt><dd>{_expiry(status.token_expires_at)}</dd>
+<dt>Configuration</dt><dd>{reloaded}</dd></dl>
 </main></body></html>
 """
+
+
+def _links(telemetry_path: str) -> str:
+    links = {telemetry_path: "Metrics", "/-/healthy": "Healthy", "/-/ready": "Ready"}
+    return "".join(f'<a href="{escape(path)}">{text}</a>' for path, text in links.items())
+
+
+def _notice(notice: str) -> str:
+    return f'<p class="verdict wait">{escape(notice)}</p>' if notice else ""
+
+
+def _expiry(expires_at: float) -> str:
+    return f"valid until {_instant(expires_at)}" if expires_at else "expiry not known"
+
+
+def _reload(status: Status) -> str:
+    if status.reload_successful:
+        return "good"
+    return "the last reload failed, the one before is in use"
 
 
 def _verdict(states: Sequence[QueryState], now: float) -> tuple[str, str]:
@@ -96,24 +82,36 @@ def _counted(queries: int) -> str:
     return "1 query" if queries == 1 else f"{queries} queries"
 
 
-def _row(state: QueryState, page: Page, now: float) -> str:
+def _rows(status: Status) -> str:
+    """Return the rows of all queries, those that fail first, then those that wait."""
+
+    def rank(state: QueryState) -> tuple[bool, bool]:
+        return not _failing(state, status.now), state.last is not None
+
+    return "".join(_row(state, status) for state in sorted(status.states.values(), key=rank))
+
+
+def _row(state: QueryState, status: Status) -> str:
+    failed = state.last is not None and state.last.reason is not None
+    opening = '<tr class="failing">' if failed else "<tr>"
+    cells = "\n".join(_cells(state, status))
+    return f"{opening}{cells}</tr>{_error(state, status.now)}"
+
+
+def _cells(state: QueryState, status: Status) -> list[str]:
     name = state.query.name
     snapshot = state.good.snapshot if state.good else None
-    records, groups = (snapshot.records, snapshot.found) if snapshot else (0, 0)
-    next_poll = f"{_next(page.timings.get(name))}<small>every {_seconds(state.interval)}</small>"
-    cells = [
+
+    return [
         f'<th scope="row">{escape(name)}</th>',
-        _cell("State", _state(state, now)),
-        _cell("Age of data", _age(state, now)),
-        _cell("Next poll", next_poll),
-        _number("Records", records),
-        _number("Groups", groups, _folded(snapshot)),
-        _number("Series", page.view.series(name)),
+        _cell("State", _state(state, status.now)),
+        _cell("Age of data", _age(state, status.now)),
+        _cell("Next poll", _next_poll(state, status)),
+        _number("Records", snapshot.records if snapshot else 0),
+        _number("Groups", snapshot.found if snapshot else 0, _folded(snapshot)),
+        _number("Series", status.series[name]),
         _cell("Asks for", _question(state.query)),
     ]
-    failed = state.last is not None and state.last.reason is not None
-    row = ('<tr class="failing">' if failed else "<tr>") + "\n".join(cells) + "</tr>"
-    return row + _error(state, now)
 
 
 def _cell(label: str, content: str) -> str:
@@ -125,9 +123,12 @@ def _number(label: str, number: int, note: str = "") -> str:
 
 
 def _state(state: QueryState, now: float) -> str:
-    word, tone = ("waiting", "wait") if state.last is None else ("up", "good")
     if _failing(state, now):
         word, tone = "failing", "bad"
+    elif state.last is None:
+        word, tone = "waiting", "wait"
+    else:
+        word, tone = "up", "good"
     return f'<span class="state {tone}">{word}</span>'
 
 
@@ -137,6 +138,17 @@ def _age(state: QueryState, now: float) -> str:
         return "no data yet"
     shown = state.snapshot(now) is not None
     return _seconds(age) + ("" if shown else "<small>too old, not served</small>")
+
+
+def _next_poll(state: QueryState, status: Status) -> str:
+    name = state.query.name
+    if name in status.polling:
+        when = "polling now"
+    elif name in status.next_polls:
+        when = f"in {_seconds(status.next_polls[name])}"
+    else:
+        when = "not scheduled"
+    return f"{when}<small>every {_seconds(state.interval)}</small>"
 
 
 def _folded(snapshot: Snapshot | None) -> str:
@@ -158,20 +170,11 @@ def _error(state: QueryState, now: float) -> str:
     )
 
 
-def _next(timing: Timing | None) -> str:
-    if timing is None or (timing.seconds is None and not timing.polling):
-        return "not scheduled"
-    return "polling now" if timing.polling else f"in {_seconds(timing.seconds or 0)}"
-
-
 def _question(query: Query) -> str:
     given = {name: values for name, values in query.filters.model_dump().items() if values}
-    filters = "".join(
-        f"<code>{escape(name)}={escape(', '.join(values))}</code>" for name, values in given.items()
-    )
-    return (
-        f"{filters or 'no filters'}<small>by {escape(', '.join(query.labels)) or 'nothing'}</small>"
-    )
+    filters = [f"<code>{escape(name)}={escape(', '.join(of))}</code>" for name, of in given.items()]
+    labels = escape(", ".join(query.labels)) or "nothing"
+    return f"{''.join(filters) or 'no filters'}<small>by {labels}</small>"
 
 
 def _seconds(seconds: float) -> str:

@@ -16,7 +16,8 @@ _EDITIONS = 3  # the newest one and two that slow clients are still taking
 class Readers:
     """Who is being sent which edition of the statistics.
 
-    An edition stays in memory while anybody takes it, so those who take a third old one at once are cut off.
+    An edition stays in memory while anybody takes it. So there may be two old ones at once; those
+    who take one still older are cut off.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ class Readers:
 
 
 class ReadyBytes(Response):
-    """A response of finished bytes, sent in small pieces, so that a slow client holds no copy of them."""
+    """A response of finished bytes, in small pieces, so that a slow client holds no copy."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Serves a web application on the listen addresses: sockets, and uvicorn within this process."""
 
 import asyncio
-import errno
+import ipaddress
 import os
 import re
 import socket
@@ -14,20 +14,22 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ListenError
+from exporter.web.acceptor import Acceptor
+from exporter.web.access import Access
+from exporter.web.authentication import Authentication
 from exporter.web.connections import Connection, Connections
 
 _GRACE = 1  # seconds for scrapes under way when the process ends
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_AT_ONCE = 4  # connections; fewer than may be open, so that each has a turn to send its request
-_PAUSE = 0.05  # seconds until accepting is tried again
-
 _ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of `host:port`, `[::1]:port` or `:port` (all interfaces). Raises ValueError."""
+    """Return host and port of `host:port`, `[::1]:port` or `:port` (all interfaces).
+
+    Raises ValueError.
+    """
     match = _ADDRESS.fullmatch(text)
     if not match or int(match["port"]) > 65535:
         raise ValueError("expected host:port, [::1]:port or :port")
@@ -35,7 +37,10 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def bind(address: tuple[str, int]) -> list[socket.socket]:
-    """Return listening sockets for an address, on IPv4 and IPv6 where no host is given. Raises ListenError."""
+    """Return listening sockets for an address, on IPv4 and IPv6 where no host is given.
+
+    Raises ListenError.
+    """
     host, port = address
     shown = _joined(host, port)
     try:
@@ -61,98 +66,39 @@ def bind(address: tuple[str, int]) -> list[socket.socket]:
 
 def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
     listener = socket.create_server(place, family=family, backlog=1024, dualstack_ipv6=dual)
-    listener.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-    )  # asyncio sets it on its own listeners alone
+    # asyncio sets it on its own listeners alone
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
-
-
-class _Acceptor:
-    """Takes connections off a listening socket, a few in each turn of the event loop, while there is room for them.
-
-    asyncio's own would take thousands before it looks at one, and where descriptors run out, log a traceback for each.
-    """
-
-    def __init__(self, listener: socket.socket, server: "Server") -> None:
-        listener.setblocking(False)
-        self._listener = listener
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
-        self._arriving: set[asyncio.Task[None]] = set()
-        self._go_on()
-
-    def close(self) -> None:
-        """Take no more."""
-        if self._pause is not None:
-            self._pause.cancel()
-        self._loop.remove_reader(self._listener)
-
-    async def wait_closed(self) -> None:
-        """Wait for those who were just arriving."""
-        await asyncio.gather(*self._arriving)
-
-    def _go_on(self) -> None:
-        self._loop.add_reader(self._listener, self._accept)
-
-    def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                client, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self._rest(error)
-                return
-            self._welcome(client)
-
-    def _rest(self, error: OSError) -> None:
-        """Try again a little later, with room that was made where that was the reason."""
-        if error.errno in _EXHAUSTED:
-            self._server.connections.make_room(self._loop.time())
-        self._loop.remove_reader(self._listener)
-        self._pause = self._loop.call_later(_PAUSE, self._go_on)
-
-    def _welcome(self, client: socket.socket) -> None:
-        connection = self._server.new_connection()
-        if not self._server.connections.admit(connection):
-            client.close()
-            return
-        task = self._loop.create_task(self._connect(connection, client), name="connect")
-        self._arriving.add(task)
-        task.add_done_callback(self._arriving.discard)
-
-    async def _connect(self, connection: Connection, client: socket.socket) -> None:
-        client.setblocking(False)
-        try:
-            await self._loop.connect_accepted_socket(lambda: connection, client)
-        except OSError:  # it has gone already
-            client.close()
-            self._server.connections.discard(connection)
 
 
 class Server(uvicorn.Server):
     """uvicorn within this process: it accepts with care, and signals are left to the exporter."""
 
-    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
-        """Serve as uvicorn's configuration says; several servers of a process share their `connections`."""
+    def __init__(self, config: uvicorn.Config, connections: Connections, access: Access) -> None:
+        """Serve as uvicorn's configuration says.
+
+        Several servers of a process share their `connections`.
+        """
         super().__init__(config)
         self.connections = connections
+        self.access = access
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
 
-    def new_connection(self) -> Connection:
-        """Return what is to become a connection."""
-        return Connection(
-            self.connections, config=self.config, server_state=self.server_state, app_state={}
-        )
+    def _welcome(self) -> Connection:
+        """Return what is to become a connection, with TLS or in plain text as it is at this moment."""
+        options = {"config": self.config, "server_state": self.server_state, "app_state": {}}
+        return Connection(self.connections, self.access.tls, **options)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept."""
-        self.servers = [_Acceptor(listener, self) for listener in sockets or []]  # type: ignore[misc]
+        acceptors = [
+            Acceptor(listener, self.connections, self._welcome) for listener in sockets or []
+        ]
+        self.servers = acceptors  # type: ignore[assignment] # uvicorn closes them in the end
         self.started = True
 
     async def on_tick(self, counter: int) -> bool:
@@ -169,10 +115,16 @@ class Server(uvicorn.Server):
             end.cancel()
 
 
-def serving(app: ASGIApp, connections: Connections | None = None) -> Server:
-    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set."""
+def serving(
+    app: ASGIApp, connections: Connections | None = None, access: Access | None = None
+) -> Server:
+    """Return a server for an application; `serve(sockets=…)` runs it until `should_exit` is set.
+
+    Without `access` it serves everybody, in plain text.
+    """
+    access = access or Access()
     config = uvicorn.Config(
-        _forgiving(app),
+        _forgiving(Authentication(app, access)),
         http=Connection,
         ws="none",
         lifespan="off",
@@ -182,11 +134,11 @@ def serving(app: ASGIApp, connections: Connections | None = None) -> Server:
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE + 1,
     )
-    return Server(config, connections or Connections())
+    return Server(config, connections or Connections(), access)
 
 
 def _forgiving(app: ASGIApp) -> ASGIApp:
-    """Return the application as it takes what clients may do: name the whole URL, as to a proxy, or go away."""
+    """Return the application for clients who name the whole URL, as to a proxy, or go away."""
 
     async def forgiving(scope: Scope, receive: Receive, send: Send) -> None:
         absolute = _ORIGIN.match(scope["path"])
@@ -199,7 +151,10 @@ def _forgiving(app: ASGIApp) -> ASGIApp:
 
 
 def bound(sockets: Sequence[socket.socket]) -> list[str]:
-    """Return `host:port` that each socket is bound to; `[::]` and `0.0.0.0` are all of the machine's addresses."""
+    """Return `host:port` that each socket is bound to.
+
+    `[::]` and `0.0.0.0` are all of the machine's addresses.
+    """
     return [_joined(*listener.getsockname()[:2]) for listener in sockets]
 
 
@@ -208,6 +163,12 @@ def addresses(sockets: Sequence[socket.socket]) -> list[str]:
     places = [listener.getsockname()[:2] for listener in sockets]
     anywhere = ("::", "0.0.0.0")  # noqa: S104 - what is bound to all addresses is found here too
     return [_joined("localhost" if host in anywhere else host, port) for host, port in places]
+
+
+def on_loopback(sockets: Sequence[socket.socket]) -> bool:
+    """Whether nobody but this machine reaches any of the sockets."""
+    hosts = [listener.getsockname()[0].partition("%")[0] for listener in sockets]
+    return all(ipaddress.ip_address(host).is_loopback for host in hosts)
 
 
 def _joined(host: str, port: int) -> str:

@@ -10,7 +10,7 @@ from loopback import served
 
 from exporter.daemon import Exporter
 from exporter.demo.simulator import Fault
-from exporter.web.app import create_app
+from exporter.serve import application
 
 GOLDEN = Path(__file__).parent / "golden"
 ACCEPT = {
@@ -25,10 +25,10 @@ async def scrape(name: str, accept: str, api) -> str:
     clock, config = StillClock(), api.config()
     exporter = await Exporter.create(config, lambda: config, clock)
     exporter.start()
-    while exporter.waiting_for:  # noqa: ASYNC110 - lets the poll go on, waits for no time
+    while exporter.status().waiting_for:  # noqa: ASYNC110 - lets the poll go on, waits for no time
         await asyncio.sleep(0)
     async with (
-        served(create_app(exporter, clock)) as (_, url),
+        served(application(exporter)) as (_, url),
         httpx.AsyncClient(base_url=url) as browser,
     ):
         response = await browser.get(

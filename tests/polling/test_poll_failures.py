@@ -238,12 +238,18 @@ async def test_a_silent_api_cannot_hold_a_poll_beyond_its_end(clock):
 async def test_a_silent_sign_in_cannot_hold_a_poll_beyond_its_end(clock):
     """The poll's end holds for the sign-in before the question, too."""
     login = {"email": "me", "password": "secret"}
+    over = asyncio.Event()
+
+    async def silence_until_over(*_):
+        await over.wait()
+
     async with (
-        raw_server(then(b"", silence)) as server,
+        raw_server(then(b"", silence_until_over)) as server,
         connected(None, clock, base_url=server.url, login=login, timeout="1h") as client,
     ):
         async with asyncio.timeout(DEADLINE):
             outcome = await poll(client, clock, seconds=0.1)
+        over.set()
     assert outcome.reason is Reason.TIMEOUT
 
 

@@ -19,7 +19,7 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Fault, Simulator
 from exporter.output.publication import Publication
-from exporter.polling.schedule import Plan, Scheduler
+from exporter.polling.schedule import Plan, Results, Scheduler
 from exporter.statistics.state import QueryState
 
 NOON = 1_704_110_400.0  # 2024-01-01 12:00 UTC
@@ -67,10 +67,10 @@ async def until(condition):
 
 async def finished(exporter, polls, *names):
     """Wait until queries have been polled so many times and rest."""
-    states = exporter.view.states
+    states = exporter.status().states
     await until(
         lambda: all(
-            exporter.view.states[name].polls == polls and not exporter.scheduler.polling(name)
+            exporter.status().states[name].polls == polls and not exporter.scheduler.polling(name)
             for name in names or states
         )
     )
@@ -85,19 +85,25 @@ async def test_every_query_is_polled_at_once(gate, clock):
     """A start does not wait for the first interval to pass."""
     async with polling(gate, clock) as exporter:
         await finished(exporter, 1)
-        assert exporter.waiting_for == []
+        assert exporter.status().waiting_for == []
         assert all(
             295 < exporter.scheduler.seconds_to_next_poll(query["name"]) <= 300 for query in TWO
         )
 
 
 @asynccontextmanager
-async def often(gate, clock):
+async def often(gate, clock, skip=None):
     """Poll one query some times a second; yield the scheduler and a function for its state."""
     query = Query(name="slow", labels=[])
     publication = await Publication.empty(clock, {"slow": QueryState(query, "source", 0.25, 3600)})
     client = FlashbackClient(configuration(gate.url).api, clock, lambda *_: None)
-    scheduler = Scheduler(publication, clock)
+    results = Results(
+        states=lambda: publication.view.states,
+        add=publication.add,
+        skip=skip or publication.skip,
+        new_day=publication.current,
+    )
+    scheduler = Scheduler(results, clock)
     scheduler.start({"slow": Plan(query, "source", 2, 0.25, client)})
     try:
         yield scheduler, lambda: publication.view.states["slow"]
@@ -136,13 +142,19 @@ async def test_a_poll_that_would_overlap_is_skipped_and_counted(gate, clock):
 async def test_a_stop_is_quiet_while_a_skip_waits_to_be_counted(gate, clock, caplog):
     """The log calls it no fault that the exporter ends while something else is being published."""
     gate.simulator.misbehave(Fault(status=404))  # the poll at the start is over soon
-    async with often(gate, clock) as (scheduler, state):
+    skipped = asyncio.Event()
+
+    async def skip(_):
+        skipped.set()
+        await asyncio.Event().wait()
+
+    async with often(gate, clock, skip) as (scheduler, state):
         await until(lambda: state().polls)
         gate.close()
         await until(lambda: gate.inside)
-        async with scheduler._publication._turn:
-            await due_again(scheduler)
-            await scheduler.stop()
+        async with asyncio.timeout(PATIENCE):
+            await skipped.wait()
+        await scheduler.stop()
     assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
 
 
@@ -207,7 +219,7 @@ async def test_midnight_brings_a_poll_of_every_query(gate, clock):
         assert clock.sleeps[-1] == 0.25
         clock.move(0.25)
         after = [days(await gate.arrival()) for _ in TWO]
-        held = b"".join((await exporter.current()).exposition.plain).decode()
+        held = b"".join((await exporter.publication.current()).exposition.plain).decode()
         gate.open()
         await finished(exporter, 2)
     assert before == [("2023-12-31", "2024-01-01")] * 2
@@ -288,7 +300,7 @@ async def test_a_query_that_fails_does_not_disturb_another(gate, clock):
     gate.simulator.misbehave(Fault(status=404))
     async with polling(gate, clock) as exporter:
         await finished(exporter, 1)
-        states = exporter.view.states.values()
+        states = exporter.status().states.values()
         assert sorted(state.up(clock.monotonic()) for state in states) == [False, True]
 
 
@@ -330,7 +342,7 @@ async def test_a_stop_is_quiet(gate, clock, caplog, moment):
     assert [entry for entry in own_logs if entry["log_level"] not in ("debug", "info")] == []
     assert all(
         state.failures[reason] == 0
-        for state in exporter.view.states.values()
+        for state in exporter.status().states.values()
         for reason in state.failures
     )
 
@@ -342,21 +354,21 @@ async def test_a_clock_that_was_wrong_for_one_poll_loses_no_data(gate, clock, ah
     """
     async with polling(gate, clock, TWO[:1]) as exporter:
         await finished(exporter, 1)
-        right = text((await exporter.current()).exposition.plain)
+        right = text((await exporter.publication.current()).exposition.plain)
         await clock.asleep()
         clock.wall += ahead * SECONDS_A_DAY
         clock.move(1)
         await finished(exporter, 2)
-        wrong = text((await exporter.current()).exposition.plain)
+        wrong = text((await exporter.publication.current()).exposition.plain)
         gate.simulator.misbehave(*[Fault(status=404)] * 9)
         await clock.asleep()
         clock.wall -= ahead * SECONDS_A_DAY
         clock.move(1)
         await finished(exporter, 3)
-        assert text((await exporter.current()).exposition.plain) == right
-        state = exporter.view.states["one"]
+        assert text((await exporter.publication.current()).exposition.plain) == right
+        state = exporter.status().states["one"]
         assert state.good.finished_at < NOON + 60
         assert not state.up(clock.monotonic())
         clock.move(3600)
-        assert text((await exporter.current()).exposition.plain) == ""
+        assert text((await exporter.publication.current()).exposition.plain) == ""
     assert wrong != right

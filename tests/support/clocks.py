@@ -71,3 +71,15 @@ class HandClock(FakeClock):
             self._sleepers.remove(sleeper)
             if not sleeper[1].done():
                 sleeper[1].set_result(None)
+
+
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """An event loop that can be told that time has passed, so that the server's patience ends at once."""
+
+    skipped = 0.0
+
+    def time(self):
+        return super().time() + self.skipped
+
+    def skip(self, seconds):
+        self.skipped += seconds

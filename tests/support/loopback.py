@@ -10,7 +10,7 @@ from exporter.api.daily import DAILY
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.simulator import EMAIL, PASSWORD
-from exporter.web.app import create_app
+from exporter.serve import application
 from exporter.web.server import addresses, bind, serving
 
 PATIENCE = 15  # seconds after which a test that waits for something gives up
@@ -24,13 +24,13 @@ def configuration(base_url, **sections):
 
 
 @asynccontextmanager
-async def served(app, connections=None):
+async def served(app, connections=None, access=None):
     """Serve an application on a free port, as the exporter is served; yield server and URL."""
     sockets = bind(("127.0.0.1", 0))
-    server = serving(app, connections)
+    server = serving(app, connections, access)
     task = asyncio.create_task(server.serve(sockets=sockets))
     try:
-        yield server, f"http://{addresses(sockets)[0]}"
+        yield server, f"http{'s' if server.access.tls else ''}://{addresses(sockets)[0]}"
     finally:
         server.should_exit = True
         await task
@@ -41,7 +41,7 @@ async def running(config, clock, load=None, **options):
     """Run an exporter with its web server, and hand out both it and an HTTP client for it."""
     exporter = await Exporter.create(config, load or (lambda: config), clock)
     async with (
-        served(create_app(exporter, clock, **options)) as (_, url),
+        served(application(exporter, **options)) as (_, url),
         httpx.AsyncClient(base_url=url) as client,
     ):
         exporter.start()

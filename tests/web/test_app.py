@@ -445,7 +445,7 @@ class TestReload:
             response = await client.post("/-/reload")
         assert response.status_code == 403
         assert "--web.enable-lifecycle" in response.text
-        assert list(exporter.view.states) == ["few"]
+        assert list(exporter.status().states) == ["few"]
 
     async def test_the_api_is_left_alone_after_a_reload_too(self, file, gate, clock):
         """A Retry-After that has not passed yet holds for the client of the new configuration."""
@@ -572,7 +572,7 @@ class TestReload:
             response = await client.post("/-/reload")
         assert response.status_code == 500
         assert "tls_config" in response.text
-        assert list(exporter.view.states) == ["few"]
+        assert list(exporter.status().states) == ["few"]
 
     async def test_a_hundred_reloads_at_once(self, file, clock, gate):
         """Reloads that come together are all carried out;

@@ -16,8 +16,9 @@ from programs import get, process
 from servers import surroundings
 
 from exporter.daemon import Exporter
-from exporter.web.app import create_app
-from exporter.web.connections import Connections, most_connections
+from exporter.serve import application
+from exporter.web.connections import Connections
+from exporter.web.limits import most_connections
 
 MOST = 8
 MANY = 200
@@ -177,7 +178,7 @@ async def test_a_lack_of_descriptors_is_borne(lines):
     exporter = await Exporter.create(config, lambda: config, clock)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with ExitStack() as stack:
-        async with served(create_app(exporter, clock)) as (_, url):
+        async with served(application(exporter)) as (_, url):
             place = url.removeprefix("http://").split(":")
             clients = [stack.enter_context(socket.socket()) for _ in range(2 * MOST)]
             in_use = clients[-1].fileno()

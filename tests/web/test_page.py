@@ -122,8 +122,8 @@ async def test_a_row_for_every_query(clock):
     async with exporting(clock) as (exporter, client):
         clock.elapsed += 90
         page = await read(client)
-        series = exporter.view.series("production")
-        records = exporter.view.states["production"].good.snapshot.records
+        series = exporter.status().series["production"]
+        records = exporter.status().states["production"].good.snapshot.records
     production = row_of(page, "production")
     assert production["State"] == "up"
     assert production["Age of data"] == "1 min 30 s"

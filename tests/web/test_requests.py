@@ -11,7 +11,7 @@ from servers import surroundings
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Simulator
-from exporter.web.app import create_app
+from exporter.serve import application
 
 NOWHERE = "http://127.0.0.1:9"  # nothing is asked there
 
@@ -31,7 +31,7 @@ async def address(logged):
     clock = HandClock()
     config = configuration(NOWHERE)
     exporter = await Exporter.create(config, lambda: config, clock)
-    async with served(create_app(exporter, clock)) as (_, url):
+    async with served(application(exporter)) as (_, url):
         yield url.removeprefix("http://").split(":")
     await exporter.stop()
 

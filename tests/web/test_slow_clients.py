@@ -7,15 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
-from clocks import HandClock
+from clocks import HandClock, SkippingLoop
 from loopback import PATIENCE, configuration, polled, served
 from servers import surroundings
 
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Simulator
-from exporter.web.app import create_app
-from exporter.web.connections import (
+from exporter.serve import application
+from exporter.web.limits import (
     ANSWER_PATIENCE,
     IDLE_PATIENCE,
     REQUEST_PATIENCE,
@@ -30,20 +30,6 @@ OTHER = REQUEST.replace(b"/metrics", b"/other")
 NOWHERE = "http://127.0.0.1:9"  # nothing is asked there
 
 
-class SkippingLoop(asyncio.SelectorEventLoop):
-    """An event loop that can be told that time has passed,
-    so that the server's patience ends at once.
-    """
-
-    skipped = 0.0
-
-    def time(self):
-        return super().time() + self.skipped
-
-    def skip(self, seconds):
-        self.skipped += seconds
-
-
 @pytest.fixture
 def anyio_backend():
     """Run the tests of this module in a loop whose time can be skipped."""
@@ -56,7 +42,7 @@ async def address():
     clock = HandClock()
     config = configuration(NOWHERE)
     exporter = await Exporter.create(config, lambda: config, clock)
-    async with served(create_app(exporter, clock)) as (_, url):
+    async with served(application(exporter)) as (_, url):
         yield url.removeprefix("http://").split(":")
     await exporter.stop()
 
@@ -216,7 +202,7 @@ async def test_clients_that_read_nothing_hold_up_nobody(caplog):
         }
         config = configuration(api, queries=[query])
         exporter = await Exporter.create(config, lambda: config, clock)
-        async with served(create_app(exporter, clock)) as (server, url):
+        async with served(application(exporter)) as (server, url):
             exporter.start()
             async with httpx.AsyncClient(base_url=url) as client:
                 await polled(client)

@@ -16,7 +16,8 @@ from exporter.demo.run import demo_config
 from exporter.demo.simulator import TOKEN_LIFETIME
 from exporter.errors import Reason
 from exporter.output.samples import Sample, blocks
-from exporter.output.telemetry import ApiTelemetry, ExporterCollector
+from exporter.output.status import Status
+from exporter.output.telemetry import ApiTelemetry, StatusCollector
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import Record, Rejection, parse_record
 from exporter.statistics.state import Outcome, QueryState
@@ -93,19 +94,6 @@ _CODES = {
 }
 
 
-class _Clock:
-    """Stands at the moment that is being told."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 class _Past:
     """The exporter as it was: polls, fails, restarts, and shows what a scrape would have got."""
 
@@ -116,7 +104,6 @@ class _Past:
         self._detail_from = end - IN_DETAIL
         self._polls_every = size.polls_every
         self._rng = Random(f"history/{seed}")
-        self._clock = _Clock()
         self._records: dict[int, tuple[float, list[Record]]] = {}
         self._queries = [
             query.model_copy(update={"interval": None}) for query in demo_config(1).queries
@@ -124,45 +111,32 @@ class _Past:
         self._known: dict[tuple[str, ...], Series] = {}
         self._process = [(self._series(sample), value) for sample, value in _process_metrics()]
         self._parts: dict[str, tuple[tuple[Snapshot, int] | None, list[Series]]] = {}
-        self.reload_successful = True
-
-    @property
-    def view(self) -> "_Past":
-        """What the exporter's collector reads: `states` and `series`."""
-        return self
-
-    def series(self, name: str) -> int:
-        """Return how many series of AI statistics a query shows."""
-        return len(self._parts[name][1]) if name in self._parts else 0
 
     def start(self, now: float) -> None:
         """Start the process, with all counters at 0."""
-        self.started = self.reloaded_at = self._clock.now = now
-        self.states = {
+        self._started = self._reloaded_at = now
+        self._states = {
             query.name: QueryState(query, query.name, POLL_INTERVAL, MAX_DATA_AGE)
             for query in self._queries
         }
-        self._registry = CollectorRegistry()
-        self._requests = ApiTelemetry(self._registry)
-        self._registry.register(ExporterCollector(self, self._clock))
+        self._requests = ApiTelemetry((DAILY, LOGIN, REFRESH))
         self._renewed(now, LOGIN)
 
     def _renewed(self, now: float, endpoint: str) -> None:
-        self.token_expires_at = now + TOKEN_LIFETIME
+        self._token_expires_at = now + TOKEN_LIFETIME
         self._requests.observe(endpoint, "200", self._rng.lognormvariate(-1.6, 0.4))
 
     def poll(self, now: float) -> None:
         """Poll every query, each with its own luck."""
-        self._clock.now = now
         ago = (self._end - now) / 3600
-        if self.token_expires_at - now <= POLL_INTERVAL:
+        if self._token_expires_at - now <= POLL_INTERVAL:
             self._renewed(now, REFRESH)
         reason = next((reason for start, stop, reason in _OUTAGES if start >= ago > stop), None)
-        for name, state in self.states.items():
+        for name, state in self._states.items():
             failed = reason or (self._rng.choice(_BLIPS) if self._rng.random() < 0.003 else None)
-            self.states[name] = state.after(self._outcome(state, now, ago, failed))
+            self._states[name] = state.after(self._outcome(state, now, ago, failed))
         if any(moment >= ago > moment - POLL_INTERVAL / 3600 for moment in _SKIPPED):
-            self.states["default"] = self.states["default"].after_skip()
+            self._states["default"] = self._states["default"].after_skip()
 
     def _outcome(self, state: QueryState, now: float, ago: float, reason: Reason | None) -> Outcome:
         duration = self._rng.lognormvariate(-0.4, 0.35)
@@ -214,51 +188,67 @@ class _Past:
 
     def scrape(self, now: float) -> None:
         """Write what a scrape at this moment would have brought."""
-        self._clock.now = now
-        ago = (self._end - now) / 3600
-        self.reload_successful = not _FAILED_RELOAD[0] >= ago > _FAILED_RELOAD[1]
-        if self.started < self._end - 3600 * _FAILED_RELOAD[1] <= now:
-            self.reloaded_at = self._end - 3600 * _FAILED_RELOAD[1]
+        if self._started < self._end - 3600 * _FAILED_RELOAD[1] <= now:
+            self._reloaded_at = self._end - 3600 * _FAILED_RELOAD[1]
         today = utc_day(now)
-        for name, state in self.states.items():
+        for name, state in self._states.items():
             snapshot = state.snapshot(now)
             if snapshot is None:
-                self._show(name, None, [])
+                self._show(now, name, None, [])
             elif (
                 (mark := self._parts.get(name, (None,))[0]) is None
                 or mark[0] is not snapshot
                 or mark[1] != today
             ):
-                self._show(name, (snapshot, today), self._statistics(state.query, snapshot, today))
+                statistics = self._statistics(state.query, snapshot, today)
+                self._show(now, name, (snapshot, today), statistics)
+        status = self._status(now)
+        families = [*self._requests.registry.collect(), *StatusCollector(status).collect()]
         rest = [
-            (self._series(sample), sample.value)
-            for family in self._registry.collect()
-            for sample in family.samples
+            (self._series(sample), sample.value) for family in families for sample in family.samples
         ]
-        statistics = sum(map(self.series, self.states))
+        shown = sum(status.series.values())
         rest += [
-            (series, value(now - self.started, now, statistics)) for series, value in self._process
+            (series, value(now - self._started, now, shown)) for series, value in self._process
         ]
-        samples = statistics + len(rest)
+        samples = shown + len(rest)
         took = 0.004 + samples / 4e5 * self._rng.uniform(1, 1.5)
-        self._show("rest", None, [*rest, *self._of_scrape(1, took)])
+        self._show(now, "rest", None, [*rest, *self._of_scrape(1, took)])
+
+    def _status(self, now: float) -> Status:
+        ago = (self._end - now) / 3600
+        return Status(
+            time=now,
+            now=now,
+            changes=0,
+            states=self._states,
+            series={name: len(self._parts[name][1]) for name in self._states},
+            polling=set(),
+            next_polls={},
+            scheduler_alive=True,
+            token_expires_at=self._token_expires_at,
+            reload_successful=not _FAILED_RELOAD[0] >= ago > _FAILED_RELOAD[1],
+            reloaded_at=self._reloaded_at,
+        )
 
     def fail(self, now: float) -> None:
         """Write what Prometheus notes where nobody answers."""
-        self._clock.now = now
-        for name in self.states:
-            self._show(name, None, [])
-        self._show("rest", None, self._of_scrape(0, 0.001))
+        for name in self._states:
+            self._show(now, name, None, [])
+        self._show(now, "rest", None, self._of_scrape(0, 0.001))
 
     def _of_scrape(self, up: float, duration: float) -> list[tuple[Series, float]]:
         values = {"up": up, "scrape_duration_seconds": duration}
         return [(self._series(Sample(name, {}, value)), value) for name, value in values.items()]
 
     def _show(
-        self, part: str, mark: tuple[Snapshot, int] | None, samples: Sequence[tuple[Series, float]]
+        self,
+        now: float,
+        part: str,
+        mark: tuple[Snapshot, int] | None,
+        samples: Sequence[tuple[Series, float]],
     ) -> None:
         """Set the series of a part, and end those that were in it before and are not now."""
-        now = self._clock.now
         for series, value in samples:
             series.seen = now
             if value != series.value:

@@ -1,0 +1,124 @@
+"""Knows at each moment what the web configuration file says: files are read again when they have changed.
+
+What is broken, or would let in more strangers than before, is not taken up: the last good state stays.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from exporter.config.web import ClientAuth, TlsServer, WebConfig, load_web_config
+from exporter.errors import ConfigError, Problem
+from exporter.web.tls import ServerTls, authorities, server_tls
+
+Appearance = tuple[tuple[int, ...], ...]
+
+_log = structlog.get_logger(__name__)
+
+
+class Access:
+    """Who may read, how, and with which certificate; without a file everybody may, in plain text."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Read the file and the files that it names. Raises ConfigError where they cannot be used."""
+        self._path = path
+        self._appearance = _appearance(path)
+        self._config = load_web_config(path) if path else WebConfig()
+        self._tls_source = _tls_source(self._config.tls)
+        self._tls = server_tls(self._config.tls) if self._config.tls else None
+
+    @property
+    def config(self) -> WebConfig:
+        """What the file says now, or said when it was last good."""
+        appearance = _appearance(self._path)
+        if self._path and appearance != self._appearance:
+            self._appearance = appearance
+            self._read_config(self._path)
+        return self._config
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """What the next handshake is made with; None is plain text, from the start to the end."""
+        settings = self.config.tls
+        source = _tls_source(settings)
+        if settings and source != self._tls_source:
+            self._tls_source = source
+            self._read_tls(settings)
+        return self._tls
+
+    def _read_config(self, path: Path) -> None:
+        try:
+            config = load_web_config(path)
+            _refuse(_loosened(str(path), self._config, config))
+        except ConfigError as error:
+            _keep_last_good(error)
+            return
+        self._config = config
+        oddities = [str(oddity) for oddity in config.oddities]
+        _log.info("web configuration read again", users=len(config.users), oddities=oddities)
+
+    def _read_tls(self, settings: TlsServer) -> None:
+        try:
+            tls = server_tls(settings)
+            _refuse(_emptied(settings))
+        except ConfigError as error:
+            _keep_last_good(error)
+            return
+        self._tls = tls
+        _log.info("certificate of the web server read again", file=str(settings.cert_file))
+
+
+def _keep_last_good(error: ConfigError) -> None:
+    problems = [str(problem) for problem in error.problems]
+    _log.error("web configuration not taken up, the last good one stays", problems=problems)
+
+
+def _refuse(problems: Iterator[Problem]) -> None:
+    if found := list(problems):
+        raise ConfigError(found)
+
+
+def _emptied(settings: TlsServer) -> Iterator[Problem]:
+    if settings.client_ca_file and not authorities(settings.client_ca_file):
+        place = f"{settings.where}: tls_server_config.client_ca_file"
+        yield Problem(place, "expected a certificate in it")
+
+
+def _loosened(where: str, before: WebConfig, after: WebConfig) -> Iterator[Problem]:
+    """Yield what needs a restart; a file that was emptied or cut short must not open the server."""
+    place = f"{where}: tls_server_config"
+    if bool(before.tls) != bool(after.tls):
+        yield Problem(place, f"TLS is switched {'on' if after.tls else 'off'} by a restart only")
+    if before.users and not after.users:
+        yield Problem(f"{where}: basic_auth_users", "the last user is removed by a restart only")
+    if before.tls and after.tls:
+        if _requires(before.tls) and not _requires(after.tls):
+            message = "clients are let in without a certificate by a restart only"
+            yield Problem(f"{place}.client_auth_type", message)
+        if before.tls.client_allowed_sans is not None and after.tls.client_allowed_sans is None:
+            yield Problem(f"{place}.client_allowed_sans", "the list is removed by a restart only")
+
+
+def _requires(settings: TlsServer) -> bool:
+    return settings.client_auth is ClientAuth.REQUIRE_AND_VERIFY
+
+
+def _appearance(*paths: Path | None) -> Appearance:
+    """Return what changes when a file does; a missing one looks like nothing."""
+    looks: list[tuple[int, ...]] = []
+    for path in paths:
+        try:
+            found = path.stat() if path else None
+        except (OSError, ValueError):
+            found = None
+        looks.append(
+            (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev)
+            if found
+            else ()
+        )
+    return tuple(looks)
+
+
+def _tls_source(settings: TlsServer | None) -> tuple[TlsServer | None, Appearance]:
+    return settings, _appearance(*settings.files) if settings else ()

@@ -1,0 +1,97 @@
+"""Stands before the application: asks for a password where there are users, and adds the configured headers."""
+
+import asyncio
+import base64
+from collections.abc import Coroutine, Iterable, Mapping
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exporter.config.web import PasswordHash
+from exporter.web.access import Access
+from exporter.web.passwords import Passwords
+
+_SCHEME = b"basic "
+_LINE_ENDS = str.maketrans({chr(code): " " for code in (*range(32), 127)})
+
+
+class Authentication:
+    """Lets no request through to the application, on whatever path, unless it shows a right password."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        """Ask for what `access` wants at the moment of a request."""
+        self._app = app
+        self._access = access
+        self._passwords = Passwords()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401, or hand the request on."""
+        config = self._access.config
+        if config.headers:
+            send = _adding(config.headers, send)
+        app = self._app
+        if config.users:
+            header = _authorization(scope["headers"])
+            if header is None or not await self._is_right(config.users, header, receive):
+                app = PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": "Basic"})
+        await app(scope, receive, send)
+
+    async def _is_right(
+        self, users: Mapping[str, PasswordHash], header: bytes, receive: Receive
+    ) -> bool:
+        """Whether a header shows a right password; one of another kind takes as long as a wrong password."""
+        credentials = _credentials(header)
+        if credentials and self._passwords.know(users, *credentials):
+            return True
+        checking = self._passwords.accept(users, *(credentials or (b"", b"")))
+        return await _unless_gone(checking, receive) and credentials is not None
+
+
+async def _unless_gone(checking: Coroutine[None, None, bool], receive: Receive) -> bool:
+    """Return what comes out, or False once the client has gone: who does not wait for an answer keeps no place."""
+    check = asyncio.create_task(checking, name="check password")
+    leave = asyncio.create_task(_disconnected(receive), name="await disconnect")
+    try:
+        await asyncio.wait((check, leave), return_when=asyncio.FIRST_COMPLETED)
+        return check.done() and check.result()
+    finally:
+        check.cancel()
+        leave.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    return next((value for name, value in headers if name == b"authorization"), None)
+
+
+def _credentials(header: bytes) -> tuple[bytes, bytes] | None:
+    """Return user and password of a header of the scheme Basic, as Go reads it."""
+    scheme, encoded = header[: len(_SCHEME)], header[len(_SCHEME) :]
+    if scheme.lower() != _SCHEME or len(encoded) % 4:  # Python overlooks padding that is too long
+        return None
+    try:
+        decoded = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return None
+    user, colon, password = decoded.partition(b":")
+    return (user, password) if colon else None
+
+
+def _adding(headers: Mapping[str, str], send: Send) -> Send:
+    """Return a way to send that adds headers to an answer; they take the place of its own of these names."""
+    added = {
+        name.lower().encode(): value.translate(_LINE_ENDS).strip().encode()
+        for name, value in headers.items()
+    }
+
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = [pair for pair in message.get("headers", ()) if pair[0].lower() not in added]
+            message = {**message, "headers": [*own, *added.items()]}
+        await send(message)
+
+    return adding
