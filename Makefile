@@ -38,7 +38,7 @@ history: .venv/installed ## make a month of made-up history for a Prometheus, to
 bench: .venv/installed ## measure speed and memory against the bars; minutes, nginx for all of it
 	$(BIN)/python -m bench
 
-soak: .venv/installed ## see over 10,000 polls that nothing grows; ten minutes; ARGS=--polls=1000 for fewer
+soak: .venv/installed ## see over 10,000 polls that nothing grows; ten minutes; ARGS=--polls=5000 for fewer
 	$(BIN)/python -m bench.soak $(ARGS)
 
 lock: $(filter build/%,$(UV)) ## pin the newest dependencies that pyproject.toml allows; uv does it, on PATH or fetched

@@ -126,7 +126,12 @@ class Soak:
 def main() -> int:
     """Soak, print the curve and the table, and judge."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
-    parser.add_argument("--polls", type=int, default=_POLLS, help="how many (%(default)s)")
+    parser.add_argument(
+        "--polls",
+        type=int,
+        default=_POLLS,
+        help="how many (%(default)s); fewer than 5,000 say little",
+    )
     polls = parser.parse_args().polls
     began = time.monotonic()
     with running() as soak:

@@ -30,6 +30,7 @@ class RefreshToken:
         self._value: str | None = None
         self._seen_in_file: str | None = None
         self._unsaved = False
+        self._warned_of: str | None = None
 
     def current(self, *, needed: bool) -> str | None:
         """Return the token in memory, or that of the file where somebody put another one into it.
@@ -68,6 +69,10 @@ class RefreshToken:
         """Log it where a token from the file is about to be spent for one that cannot be saved."""
         if self._path is None or self._value != self._seen_in_file:
             return
+        if self._value == self._warned_of:
+            # Each attempt to send it comes here, also while the API cannot be reached.
+            return
+        self._warned_of = self._value
         if fault := saving_fault(self._path):
             _log.error(
                 "the refresh token is being spent and the next one cannot be saved",

@@ -1046,6 +1046,18 @@ async def test_a_token_that_cannot_be_replaced_is_not_spent_in_silence(
     assert "refresh-" not in logged()
 
 
+async def test_that_a_token_cannot_be_replaced_is_logged_once(account, clock, tmp_path, logged):
+    """An API that cannot be reached does not make the log say the same at each attempt."""
+    file = tmp_path / "token"
+    file.write_text("refresh-1")
+    account.refresh.mock(side_effect=httpx.ConnectError("no"))
+    async with connected(account.router, clock, refresh_token_file=str(file)) as client:
+        with unwritable(file):
+            assert (await poll(client, clock)).reason is Reason.NETWORK
+    assert account.refresh.call_count > 1
+    assert logged().count("cannot be saved") == 1
+
+
 @contextmanager
 def unwritable(file):
     """Let a file be one that can be written neither by a rename nor in place."""

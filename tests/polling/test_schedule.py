@@ -92,7 +92,7 @@ async def test_every_query_is_polled_at_once(gate, clock):
 
 
 @asynccontextmanager
-async def often(gate, clock):
+async def often(gate, clock, skip=None):
     """Poll one query some times a second; yield the scheduler and a function for its state."""
     query = Query(name="slow", labels=[])
     publication = await Publication.empty(clock, {"slow": QueryState(query, "source", 0.25, 3600)})
@@ -100,7 +100,7 @@ async def often(gate, clock):
     results = Results(
         states=lambda: publication.view.states,
         add=publication.add,
-        skip=publication.skip,
+        skip=skip or publication.skip,
         new_day=publication.current,
     )
     scheduler = Scheduler(results, clock)
@@ -142,13 +142,19 @@ async def test_a_poll_that_would_overlap_is_skipped_and_counted(gate, clock):
 async def test_a_stop_is_quiet_while_a_skip_waits_to_be_counted(gate, clock, caplog):
     """The log calls it no fault that the exporter ends while something else is being published."""
     gate.simulator.misbehave(Fault(status=404))  # the poll at the start is over soon
-    async with often(gate, clock) as (scheduler, state):
+    skipped = asyncio.Event()
+
+    async def skip(_):
+        skipped.set()
+        await asyncio.Event().wait()
+
+    async with often(gate, clock, skip) as (scheduler, state):
         await until(lambda: state().polls)
         gate.close()
         await until(lambda: gate.inside)
-        async with scheduler._publication._turn:
-            await due_again(scheduler)
-            await scheduler.stop()
+        async with asyncio.timeout(PATIENCE):
+            await skipped.wait()
+        await scheduler.stop()
     assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
 
 

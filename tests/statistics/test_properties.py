@@ -251,6 +251,49 @@ def test_garbage_ends_as_an_invalid_response(garbage, prefix):
         list(reader.close())
 
 
+VALID = json.dumps(
+    {"success": True, "data": [raw_record(), raw_record(host='é"\\'), 1, None, [{}]]}, indent=1
+).encode()
+SPLINTERS = [b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"0", b"-", b"e9", b"NaN", b"\xff",
+             b"\xef\xbb\xbf", b"\\ud800", b"{},", b'"data":[', b'"success":false,', b"9" * 5_000,
+             b"[" * 2_000]  # fmt: skip
+
+
+def bounded(digits: str) -> float:
+    """Return an integer, or an infinity where Python refuses to convert so many digits."""
+    return int(digits) if len(digits) < 4_000 else float(f"{digits[:1]}e999".replace("-e", "-1e"))
+
+
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.integers(0, len(VALID)), st.integers(0, 30), st.sampled_from(SPLINTERS) | st.binary()
+        ),
+        max_size=3,
+    ),
+    cut=st.integers(0, len(VALID)),
+)
+@settings(deadline=None, max_examples=200)
+def test_what_is_no_json_is_never_accepted(changes, cut):
+    """An answer that was changed is refused, or is JSON with just the records handed out."""
+    answer = VALID
+    for place, length, splinter in changes:
+        answer = answer[:place] + splinter + answer[place + length :]
+    reader = ResponseReader()
+    try:
+        found = [*chain.from_iterable(reader.feed(answer[:cut]))]
+        found += chain.from_iterable(reader.feed(answer[cut:]))
+        found += chain.from_iterable(reader.close())
+    except PollError:
+        return
+    text = answer.decode("utf-8-sig", "replace")
+    document = json.loads(text, strict=False, parse_int=bounded)
+    assert repr(found) == repr(document["data"])
+    for raw in found:
+        with suppress(RejectedRecordError):
+            parse_record(raw, dict.fromkeys(DAYS, 0))
+
+
 def test_the_clock_of_these_tests_stands_at_the_material_day():
     """The helpers of the tests agree with one another."""
     assert FakeClock().time() // 86_400 == DAY == raw_record()["timestamp"] // 86_400
