@@ -282,12 +282,12 @@ async def stuck(app, number=1):
             await asyncio.sleep(0)
 
 
-async def ticks(url, number=3):
-    """Let the server look at its clients at least so often; others are answered meanwhile."""
+async def looks(server, url, number=3):
+    """Let the server look at its clients so often; others are answered meanwhile."""
     async with httpx.AsyncClient(base_url=url) as client:
         for _ in range(number):
             await client.head("/other")
-            await asyncio.sleep(0.1)
+            server.connections.sweep(asyncio.get_running_loop().time())
 
 
 async def open_connections(server, number):
@@ -305,9 +305,9 @@ async def test_a_client_that_takes_nothing_is_cut_off(app):
     async with AsyncExitStack() as stack, served(app) as (server, url):
         await deaf(stack, url)
         await stuck(app)
-        await ticks(url)
+        await looks(server, url)
         asyncio.get_running_loop().skip(STALL_PATIENCE / 2)
-        await ticks(url)
+        await looks(server, url)
         assert app.connections[0] in server.server_state.connections
         asyncio.get_running_loop().skip(STALL_PATIENCE / 2)
         await open_connections(server, 0)
@@ -322,7 +322,7 @@ async def test_a_client_that_takes_a_little_now_and_then_is_cut_off():
         for _ in range(5):
             asyncio.get_running_loop().skip(ANSWER_PATIENCE / 6)
             assert await asyncio.get_running_loop().sock_recv(client, 20_000)
-            await ticks(url)
+            await looks(server, url)
             assert app.connections[0] in server.server_state.connections
         asyncio.get_running_loop().skip(ANSWER_PATIENCE / 6)
         await open_connections(server, 0)
