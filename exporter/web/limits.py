@@ -13,7 +13,7 @@ STALL_PATIENCE = 30.0
 IDLE_PATIENCE = 120.0
 """Seconds without a request between two scrapes."""
 
-_MOST = 512  # each takes up to 200 kB of buffers
+_MOST = 512  # each but a few takes up to 200 kB of buffers
 _FEWEST = 8
 _RESERVED = 32  # descriptors for the API, the listeners, secrets and whatever else is opened
 

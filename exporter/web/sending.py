@@ -9,7 +9,11 @@ from starlette.types import Receive, Scope, Send
 from exporter.steps import give_way
 from exporter.web.connections import Connection
 
-_CHUNK = 1 << 17  # bytes that are copied for a client at a time
+# Bytes that are copied for a client at a time. Larger chunks are quicker, and a few clients cannot
+# hold much memory with them.
+_CHUNK = 1 << 17
+_CHUNK_FOR_FEW = 1 << 20
+_FEW = 4
 _EDITIONS = 3  # the newest one and two that slow clients are still taking
 
 
@@ -23,6 +27,12 @@ class Readers:
     def __init__(self) -> None:
         """Begin with nobody."""
         self._readers: dict[int, set[Connection]] = {}
+
+    @property
+    def chunk(self) -> int:
+        """How many bytes to copy for one of them at a time."""
+        number = sum(map(len, self._readers.values()))
+        return _CHUNK_FOR_FEW if number <= _FEW else _CHUNK
 
     @contextmanager
     def reading(self, edition: int, connection: Connection) -> Iterator[None]:
@@ -72,8 +82,9 @@ class ReadyBytes(Response):
 
     async def _send_pieces(self, connection: Connection, send: Send) -> None:
         for piece in self._pieces:
-            for start in range(0, len(piece), _CHUNK):
-                chunk = piece[start : start + _CHUNK]
+            size = self._readers.chunk
+            for start in range(0, len(piece), size):
+                chunk = piece[start : start + size]
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 if connection.gone:
                     connection.cut_off()
