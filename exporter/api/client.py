@@ -59,7 +59,8 @@ class FlashbackClient:
         self._auth = Authenticator(api, clock, self._sign_in, self._redactor)
         self._http = Http(api, clock, observe, self.quotable, transport)
         self._hide_proxy_password()
-        # Tokens that statistics were given for, and that came because the account was refused.
+        # The token that statistics were given for last, and one that came because questions about
+        # the account were refused, until it is good for something.
         self._accepted: Token | None = None
         self._renewed: Token | None = None
 
@@ -211,6 +212,7 @@ class FlashbackClient:
         if token is not None:
             self._auth.accepted(token)
             self._accepted = token if lane is self.statistics else self._accepted
+            self._renewed = None if token == self._renewed else self._renewed
         return limited(answer.pieces(), self._api.max_response_size)
 
     async def _failure(self, lane: Lane, answer: Answer, token: Token | None) -> PollError:

@@ -137,6 +137,14 @@ async def test_an_account_that_is_always_refused_brings_one_renewal(clock):
     assert api["login"].call_count == 2
 
 
+async def test_a_token_that_expires_later_is_renewed_again(clock):
+    """A token that was renewed for the account and then was good is renewed again one day."""
+    about = [answer(401), *[answer(content=b"{}")] * 2, answer(401), answer(content=b"{}")]
+    async with connected(api := account_api(*about), clock, login=LOGIN_DATA) as client:
+        assert [await ask(client, clock) for _ in range(3)] == [None] * 3
+    assert api["login"].call_count == 3
+
+
 async def test_statistics_still_renew_a_token_that_they_accepted(clock):
     """A token that the statistics accepted, and then refuse, is renewed as ever."""
     api = account_api(daily=[answer(), answer(401), answer()])
