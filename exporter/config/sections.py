@@ -13,6 +13,7 @@ from exporter.config.types import (
     File,
     FilterValues,
     Interval,
+    IntervalOrOff,
     Settings,
     Size,
     Whole,
@@ -154,12 +155,33 @@ class Query(Settings):
     max_groups: Annotated[Whole, Field(ge=1)] = 10_000
 
 
+class AccountNames(Settings):
+    """When to ask for the names of what the statistics show; 0 for never."""
+
+    interval: IntervalOrOff = 3600.0
+
+
+class AccountFigures(Settings):
+    """When to ask for what changes by the minute; 0 for never."""
+
+    interval: IntervalOrOff = 300.0
+
+
+class Account(Settings):
+    """What to ask about the account beside the statistics."""
+
+    names: AccountNames = AccountNames()
+    credits: AccountFigures = AccountFigures()
+    policies: AccountFigures = AccountFigures()
+
+
 class Config(Settings):
     """The whole configuration."""
 
     api: Api
     poll: Polling = Polling()
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
+    account: Account = Account()
     _places: Places = PrivateAttr(default_factory=Places)
 
     @classmethod

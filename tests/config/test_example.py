@@ -7,6 +7,9 @@ import yaml
 
 from exporter.config.load import load_config
 from exporter.config.sections import (
+    Account,
+    AccountFigures,
+    AccountNames,
     Api,
     Authorization,
     Config,
@@ -32,6 +35,11 @@ def sections(model, content):
         yield from sections(Polling, content["poll"])
         for query in content["queries"]:
             yield from sections(Query, query)
+        yield from sections(Account, content["account"])
+    if model is Account:
+        yield from sections(AccountNames, content["names"])
+        yield from sections(AccountFigures, content["credits"])
+        yield from sections(AccountFigures, content["policies"])
     if model is Api:
         yield from sections(Login, content["login"])
         yield from sections(TlsConfig, content["tls_config"])
