@@ -3,27 +3,21 @@
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    wait_random_exponential,
-)
 
-from exporter.api.client import FlashbackClient, least_seconds
+from exporter.api.client import FlashbackClient
 from exporter.api.daily import daily_records
 from exporter.clock import Clock, utc_day
 from exporter.config.sections import Query
 from exporter.errors import PollError, Reason
+from exporter.polling.attempts import ATTEMPTS, Attempts
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import RejectedRecordError, Rejection, parse_record
 from exporter.statistics.state import Outcome
 
-ATTEMPTS = 5
-_BACKOFF = wait_random_exponential(multiplier=1, max=30)
 _LOGGED_REJECTIONS = 3
 
 _log = structlog.get_logger(__name__)
@@ -72,12 +66,11 @@ class Poll:
         Every error ends here.
         """
         started = self.clock.monotonic()
-        deadline = started + self.seconds
         noted = _Noted()
         snapshot: Snapshot | None = None
         reason, message = None, ""
         try:
-            snapshot = await self._attempts(deadline)(self._attempt, deadline, noted)
+            snapshot = await self._attempts().run(partial(self._attempt, noted))
         except PollError as error:
             reason, message = error.reason, str(error)
             _log.warning("poll failed", query=self.query.name, reason=reason.value, error=message)
@@ -96,31 +89,11 @@ class Poll:
             message=message,
         )
 
-    def _attempts(self, deadline: float) -> AsyncRetrying:
-        least = least_seconds(self.seconds)
+    def _attempts(self) -> Attempts:
+        about = {"query": self.query.name}
+        return Attempts(self.seconds, self.clock, lambda: self.client.wait, about, self.attempts)
 
-        def enough(state: RetryCallState) -> bool:
-            left = deadline - self.clock.monotonic() - state.upcoming_sleep
-            return state.attempt_number >= self.attempts or left < least
-
-        def log(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            pause = f"{state.upcoming_sleep:.1f}s"
-            _log.info("trying again", query=self.query.name, after=pause, error=str(error))
-
-        def retryable(error: BaseException) -> bool:
-            return isinstance(error, PollError) and error.retryable
-
-        return AsyncRetrying(
-            sleep=self.clock.sleep,
-            stop=enough,
-            wait=lambda state: max(_BACKOFF(state), self.client.wait),
-            retry=retry_if_exception(retryable),
-            before_sleep=log,
-            reraise=True,
-        )
-
-    async def _attempt(self, deadline: float, noted: _Noted) -> Snapshot:
+    async def _attempt(self, noted: _Noted, deadline: float) -> Snapshot:
         noted.forget()
         window = current_window(self.clock, self.days)
         grouping = Grouping(self.query, window)
