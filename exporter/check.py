@@ -11,9 +11,9 @@ from exporter.config.sections import Api, Config, Filters, Query
 from exporter.errors import ConfigError, PollError, Problem
 from exporter.lines import answer, complain
 from exporter.output.exposition import render
-from exporter.output.samples import blocks
-from exporter.polling.poll import Poll
-from exporter.statistics.state import Outcome
+from exporter.output.samples import tables
+from exporter.polling.poll import Plan, Poll
+from exporter.statistics.state import Outcome, Shown
 
 
 def check_files(config: Config, clock: Clock) -> None:
@@ -75,13 +75,16 @@ async def check_live(config: Config, clock: Clock) -> bool:
 async def _polled(query: Query, config: Config, client: FlashbackClient, clock: Clock) -> Outcome:
     """Make one poll of a query, and print what came of it."""
     seconds = 3 * config.api.timeout
-    outcome = await Poll(query, config.poll.days, seconds, client, clock, attempts=1).run()
+    plan = Plan(query, "", config.poll.days, config.interval(query), client)
+    outcome = await Poll(plan, seconds, clock, attempts=1).run()
     snapshot = outcome.snapshot
     if snapshot is None:
         fault = f"{outcome.reason}: {outcome.message}"
         complain(f"FAILED: query {query.name}: {fault}")
         return outcome
-    series = (await render(blocks(query, snapshot, utc_day(clock.time())))).series
+    counters = outcome.counters if query.counters else {}
+    shown = Shown(query, snapshot, counters, together=True)
+    series = (await render(tables(shown, utc_day(clock.time())))).series
     answer(
         f"SUCCESS: query {query.name}: {snapshot.records} records, {snapshot.found} groups"
         f" ({snapshot.folded} folded into other), {series} series,"

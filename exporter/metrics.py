@@ -158,7 +158,12 @@ FIELD_KINDS = {field: metric.kind for metric in METRICS for field in metric.fiel
 COUNT_FIELDS = tuple(field for field, kind in FIELD_KINDS.items() if kind is not Kind.MEAN)
 MEAN_FIELDS = tuple(field for field, kind in FIELD_KINDS.items() if kind is Kind.MEAN)
 
-AMOUNTS = len(COUNT_FIELDS) + 2 * len(MEAN_FIELDS)
+AMOUNT_NAMES = (
+    *COUNT_FIELDS,
+    *(f"{field}:{part}" for field in MEAN_FIELDS for part in ("sum", "weight")),
+)
+"""What each amount of a record is, in their order."""
+AMOUNTS = len(AMOUNT_NAMES)
 """How many amounts a record has: its counts, then for each mean its weighted sum and its weight."""
 
 FIELD_INDEX = {field: index for index, field in enumerate(COUNT_FIELDS)} | {

@@ -27,6 +27,7 @@ class Environment(BaseSettings):
     password_file: Path | None = None
     refresh_token_file: Path | None = None
     base_url: str | None = None
+    state_file: Path | None = None
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong whatever the file says."""
@@ -67,6 +68,15 @@ class Environment(BaseSettings):
         if "authorization" in api and len(api.keys() & _WAYS) > 1:
             places.note("api", self._names("access_token", "email", "refresh_token_file"))
         return api
+
+    def with_file(self, section: str, content: Mapping[str, Any], places: Places) -> dict[str, Any]:
+        """Return a section with the `file` that the environment names, unless it has one."""
+        field = f"{section}_file"
+        path: Path | None = getattr(self, field)
+        if path is None or content.get("file") is not None:
+            return dict(content)
+        places.note(f"{section}.file", _variable(field))
+        return {**content, "file": path.absolute()}
 
     def _login(self, in_file: Mapping[str, Any], places: Places) -> dict[str, Any]:
         login = {key: value for key, value in in_file.items() if value is not None}

@@ -1,7 +1,8 @@
 """Reads the configuration: YAML and environment in, a frozen `Config` out or every problem."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,8 +22,8 @@ def load_config(path: Path | None, environment: Environment | None = None) -> Co
     places = Places(str(path) if path else "environment")
     problems = list(environment.problems())
     content = document.read(path, places, problems) if path else {}
-    if isinstance(content, Mapping) and isinstance(content.get("api", {}), Mapping | None):
-        content = {**content, "api": environment.filled(content.get("api") or {}, places)}
+    if isinstance(content, Mapping):
+        content = dict(_completed(content, environment, places))
     try:
         config = Config.model_validate(content, context=path.parent if path else None)
     except ValidationError as error:
@@ -32,3 +33,14 @@ def load_config(path: Path | None, environment: Environment | None = None) -> Co
     if problems:
         raise ConfigError(problems)
     return config.given_at(places)
+
+
+def _completed(
+    content: Mapping[str, Any], environment: Environment, places: Places
+) -> Iterator[tuple[str, Any]]:
+    """Yield the sections with what the environment adds to those that are sections at all."""
+    yield from content.items()
+    if isinstance(content.get("api", {}), Mapping | None):
+        yield "api", environment.filled(content.get("api") or {}, places)
+    if isinstance(content.get("state", {}), Mapping | None):
+        yield "state", environment.with_file("state", content.get("state") or {}, places)

@@ -151,7 +151,14 @@ class Query(Settings):
     metrics: Annotated[tuple[MetricName, ...], AfterValidator(distinct), Field(min_length=1)] = (
         tuple(metric.short_name for metric in METRICS)
     )
+    counters: bool = True
     max_groups: Annotated[Whole, Field(ge=1)] = 10_000
+
+
+class State(Settings):
+    """What survives a restart."""
+
+    file: File | None = None
 
 
 class Config(Settings):
@@ -160,6 +167,7 @@ class Config(Settings):
     api: Api
     poll: Polling = Polling()
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
+    state: State = State()
     _places: Places = PrivateAttr(default_factory=Places)
 
     @classmethod

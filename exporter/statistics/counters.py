@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import add
 
-from exporter.statistics.groups import Key, Snapshot, other_key
+from exporter.statistics.groups import OTHER, Key, Snapshot
 from exporter.statistics.marks import NOTHING, Found, Growth, Marks
 from exporter.statistics.records import Amounts
 from exporter.steps import in_steps
@@ -43,7 +43,7 @@ class Changes:
     forgotten: list[Key] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False)
 class Counters:
     """The counters of one query.
 
@@ -132,7 +132,7 @@ class Counters:
                 self.births[key] = Birth(None, birth.owed)
             changes.counters.append(key)
 
-        for key in list(self.unserved)[:-MAX_UNSERVED]:
+        async for key in in_steps(list(self.unserved)[:-MAX_UNSERVED]):
             del self.unserved[key]
             self.births.pop(key, None)
             changes.forgotten.append(key)
@@ -140,16 +140,10 @@ class Counters:
 
 async def _of_series(increases: Mapping[Key, Amounts], snapshot: Snapshot) -> dict[Key, Amounts]:
     """Return the increases by the series that show them: those of folded groups are in `other`."""
-    groups, of_series = snapshot.groups, {}
-    other = None
+    of_series: dict[Key, Amounts] = {}
     async for key, increase in in_steps(increases.items()):
-        if key in groups:
-            of_series[key] = increase
-        else:
-            other = _sum(increase, other)
-    if other is not None:
-        key = other_key(snapshot)
-        of_series[key] = _sum(other, of_series.get(key))
+        series = key if key in snapshot.groups else (OTHER,) * len(key)
+        of_series[series] = _sum(increase, of_series.get(series))
     return of_series
 
 

@@ -39,12 +39,19 @@ class Growth:
     """What one good poll found to be new.
 
     `increases` are by how much each group has grown, `changed` the days and groups with another
-    mark or last total, `dropped` the days whose marks went.
+    mark or last total, `dropped` the days whose marks went. `corrected` says how many groups and
+    days have fallen below their mark, in counts that add up over days.
     """
 
     increases: dict[Key, Amounts] = field(default_factory=dict)
     changed: list[tuple[int, Key]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
+    corrected: int = 0
+
+    def add(self, key: Key, increase: Amounts) -> None:
+        """Add to what a group has grown by on other days."""
+        so_far = self.increases.get(key)
+        self.increases[key] = tuple(map(add, so_far, increase)) if so_far else increase
 
 
 @dataclass
@@ -57,8 +64,6 @@ class Marks:
     days: dict[int, Day] = field(default_factory=dict)
     newest_day: int | None = None
     newest_record: int = 0
-    corrected: int = 0
-    """How many groups and days have fallen below their mark, in counts that add up."""
 
     async def rise(self, found: Found, window: Sequence[int]) -> Growth:
         """Raise the marks to what a good poll found for a window of days, newest first."""
@@ -66,9 +71,9 @@ class Marks:
         bases = self._hold(window)
 
         for index, day in enumerate(window):
-            totals = {} if day in bases else growth.increases
-            await self._rise_on(day, index, found, totals, growth.changed)
-            await self._miss_on(day, index, found, growth.changed)
+            on_day = growth if day not in bases else Growth(changed=growth.changed)
+            await self._rise_on(day, index, found, on_day)
+            await self._miss_on(day, index, found, growth)
 
         growth.dropped = await self._drop(window)
         return growth
@@ -85,17 +90,9 @@ class Marks:
         self.days |= {day: Day() for day in new}
         return {day for day in new if before is None or day <= before}
 
-    async def _rise_on(
-        self,
-        day: int,
-        index: int,
-        found: Found,
-        increases: dict[Key, Amounts],
-        changed: list[tuple[int, Key]],
-    ) -> None:
+    async def _rise_on(self, day: int, index: int, found: Found, growth: Growth) -> None:
         """Raise the marks of one day, which stands at `index` in the totals of each group."""
-        marks, lower = self.days[day].marks, self.days[day].lower
-
+        of_day = self.days[day]
         async for run in one_a_step(in_runs(found.items())):
             for key, totals in run:
                 total = totals[index]
@@ -103,30 +100,15 @@ class Marks:
                     continue
                 self.newest_record = max(self.newest_record, day)
 
-                mark = marks.get(key)
-                if total == mark and key not in lower:
+                mark = of_day.marks.get(key)
+                if total == mark and key not in of_day.lower:
                     continue
-                changed.append((day, key))
-                increase = self._raised(self.days[day], key, total, mark or NOTHING)
+                growth.changed.append((day, key))
+                increase = _raise(of_day, key, total, mark or NOTHING, growth)
                 if any(increase):
-                    so_far = increases.get(key)
-                    increases[key] = tuple(map(add, so_far, increase)) if so_far else increase
+                    growth.add(key, increase)
 
-    def _raised(self, day: Day, key: Key, total: Amounts, mark: Amounts) -> Amounts:
-        """Raise one mark to a total, and return the increase."""
-        increase = tuple(map(sub, total, mark))
-        if min(increase) >= 0:
-            day.marks[key] = total
-            day.lower.pop(key, None)
-            return increase
-
-        self._note_fall(day, key, total, mark)
-        day.marks[key] = tuple(map(max, total, mark))
-        return tuple([max(0, amount) for amount in increase])
-
-    async def _miss_on(
-        self, day: int, index: int, found: Found, changed: list[tuple[int, Key]]
-    ) -> None:
+    async def _miss_on(self, day: int, index: int, found: Found, growth: Growth) -> None:
         """Note the groups that have a mark on a day and are missing from the answer."""
         of_day = self.days[day]
         async for run in one_a_step(in_runs(of_day.marks.items())):
@@ -134,15 +116,8 @@ class Marks:
                 totals = found.get(key)
                 missing = totals is None or totals[index] is None
                 if missing and of_day.total(key) is not None:
-                    changed.append((day, key))
-                    self._note_fall(of_day, key, None, mark)
-
-    def _note_fall(self, day: Day, key: Key, total: Amounts | None, mark: Amounts) -> None:
-        """Keep a total that is below its mark; count it unless the one before was as well."""
-        before = day.total(key) or NOTHING
-        if _is_below(total or NOTHING, mark) and not _is_below(before, mark):
-            self.corrected += 1
-        day.lower[key] = total
+                    growth.changed.append((day, key))
+                    _fall(of_day, key, None, mark, growth)
 
     async def _drop(self, window: Sequence[int]) -> list[int]:
         """Forget the days that have left the window, going by the newest day with a record.
@@ -159,6 +134,28 @@ class Marks:
         return gone
 
 
-def _is_below(total: Amounts, mark: Amounts) -> bool:
+def _raise(day: Day, key: Key, total: Amounts, mark: Amounts, growth: Growth) -> Amounts:
+    """Raise one mark to a total, and return by how much."""
+    increase = tuple(map(sub, total, mark))
+    if min(increase) >= 0:
+        day.marks[key] = total
+        day.lower.pop(key, None)
+        return increase
+
+    _fall(day, key, total, mark, growth)
+    day.marks[key] = tuple(map(max, total, mark))
+    return tuple([max(0, amount) for amount in increase])
+
+
+def _fall(day: Day, key: Key, total: Amounts | None, mark: Amounts, growth: Growth) -> None:
+    """Keep a total that is below its mark, and count it unless the one before was as well."""
+    before = day.total(key)
+    if _is_below(total, mark) and not _is_below(before, mark):
+        growth.corrected += 1
+    day.lower[key] = total
+
+
+def _is_below(total: Amounts | None, mark: Amounts) -> bool:
     """Whether a group has fallen in an amount that adds up over days."""
-    return any(total[index] < mark[index] for index in ADDITIVE)
+    seen = total or NOTHING
+    return any(seen[index] < mark[index] for index in ADDITIVE)
