@@ -18,7 +18,7 @@ from exporter.config.load import load_config
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
-from exporter.errors import ConfigError, ListenError, OutputError, Problem
+from exporter.errors import ConfigError, ListenError, OutputError, Problem, StateInUseError
 from exporter.lines import answer, complain
 from exporter.oddities import oddities
 from exporter.serve import application, run, warn_of_user_ids
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             complain(f"flashback-exporter: {problem}")
         return BAD_CONFIGURATION
-    except (ListenError, OutputError, KeyboardInterrupt) as error:
+    except (ListenError, OutputError, StateInUseError, KeyboardInterrupt) as error:
         complain(f"flashback-exporter: {error or 'interrupted'}")
         return FAILED
     finally:
@@ -220,8 +220,8 @@ async def _serve(options: argparse.Namespace) -> None:
         _log_oddities(config, access, sockets)
         return config
 
+    sockets += _sockets(options)  # before a large state file is read: scrapes wait meanwhile
     exporter = await Exporter.create(config, load, clock)
-    sockets += _sockets(options)
     _log_oddities(config, access, sockets)
     app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
     await run(exporter, serving(app, access=access), sockets, lambda _: None)

@@ -58,7 +58,7 @@ class Metric:
     have no such label: then `split_by` is empty, and so is the only key. So many of the API's units
     as `divisor` says make one of the metric's; counts have one unit. A record that lacks a
     `required` field is not valid; where it lacks another one, the rest of it counts. What is not
-    `additive` over days has no counter. That of a mean is a summary: `summary` is its short name.
+    `additive` over days has no counter. That of a mean is a summary, called `summary` if given.
     """
 
     short_name: str
@@ -87,9 +87,9 @@ class Metric:
         """The counter, or the summary of a mean; None where days do not add up."""
         if not self.additive:
             return None
-        if self.summary:
+        if self.kind is Kind.MEAN:
             text = f"{self.text} ({self._source}), times calls. {_COUNTER_CAVEAT}"
-            return Family(PREFIX + self.summary, "summary", text)
+            return Family(PREFIX + (self.summary or self.short_name), "summary", text)
         text = f"{self.text} ({self._source}). {_COUNTER_CAVEAT}"
         return Family(PREFIX + self.short_name, "counter", text)
 

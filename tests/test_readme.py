@@ -35,7 +35,7 @@ def test_the_table_of_ai_metrics_is_the_codes():
     ]
     assert rows("### AI statistics") == [
         *expected,
-        [DAY_START, "", "", "The UTC midnight at which the day began"],
+        [DAY_START.name, "", "", "The UTC midnight at which the day began"],
     ]
 
 

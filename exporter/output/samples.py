@@ -82,9 +82,9 @@ def tables(shown: Shown, today: int) -> Iterator[Table]:
     query, runs = shown.query, None
     if shown.snapshot:
         days = _days(shown.snapshot, today)
-        yield _day_starts(query, days)
         runs = list(in_runs(shown.snapshot.groups))
         yield Table(query.labels, runs, _gauges(query, shown.snapshot, days))
+        yield _day_starts(query, days)
 
     if shown.counters:
         if runs is None or not shown.together:
