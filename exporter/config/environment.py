@@ -12,6 +12,8 @@ from exporter.errors import Problem
 
 _PREFIX = "FLASHBACK_"
 _WAYS = frozenset({"authorization", "login", "refresh_token_file"})
+_FILES = {"state_file": "state", "prices_file": "prices"}
+"""Variables, and the section whose key `file` each fills."""
 
 
 class Environment(BaseSettings):
@@ -28,6 +30,7 @@ class Environment(BaseSettings):
     refresh_token_file: Path | None = None
     base_url: str | None = None
     state_file: Path | None = None
+    prices_file: Path | None = None
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong whatever the file says."""
@@ -38,11 +41,22 @@ class Environment(BaseSettings):
             both = self._names("password", "password_file")
             yield Problem(both, "expected one of them, not both")
 
-    def filled(self, section: Mapping[str, Any], places: Places) -> dict[str, Any]:
-        """Return the section `api` with what the environment adds, and note which variables did.
+    def filled(self, content: Mapping[str, Any], places: Places) -> dict[str, Any]:
+        """Return the configuration with what the environment adds, and note which variables did.
 
         Relative paths in variables start at the working directory.
         """
+        filled = dict(content)
+        if isinstance(content.get("api"), Mapping | None):
+            filled["api"] = self._api(content.get("api") or {}, places)
+        for field, section in _FILES.items():
+            path, given = getattr(self, field), content.get(section)
+            if path and isinstance(given, Mapping | None) and (given or {}).get("file") is None:
+                filled[section] = {**(given or {}), "file": path.absolute()}
+                places.note(f"{section}.file", _variable(field))
+        return filled
+
+    def _api(self, section: Mapping[str, Any], places: Places) -> dict[str, Any]:
         api = {
             key: value
             for key, value in section.items()
@@ -68,15 +82,6 @@ class Environment(BaseSettings):
         if "authorization" in api and len(api.keys() & _WAYS) > 1:
             places.note("api", self._names("access_token", "email", "refresh_token_file"))
         return api
-
-    def with_file(self, section: str, content: Mapping[str, Any], places: Places) -> dict[str, Any]:
-        """Return a section with the `file` that the environment names, unless it has one."""
-        field = f"{section}_file"
-        path: Path | None = getattr(self, field)
-        if path is None or content.get("file") is not None:
-            return dict(content)
-        places.note(f"{section}.file", _variable(field))
-        return {**content, "file": path.absolute()}
 
     def _login(self, in_file: Mapping[str, Any], places: Places) -> dict[str, Any]:
         login = {key: value for key, value in in_file.items() if value is not None}
