@@ -119,7 +119,6 @@ class Database:
     async def close(self) -> None:
         """Close the file, which ends the lock."""
         await self._in_thread(self._close)
-        self._thread.shutdown(wait=False)
 
     async def remove(self) -> None:
         """Close the file and remove it. Raises StateError where that does not work."""

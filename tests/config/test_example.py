@@ -17,6 +17,7 @@ from exporter.config.sections import (
     Pricing,
     Query,
     Settings,
+    State,
     TlsConfig,
 )
 
@@ -32,6 +33,7 @@ def sections(model, content):
     if model is Config:
         yield from sections(Api, content["api"])
         yield from sections(Polling, content["poll"])
+        yield from sections(State, content["state"])
         yield from sections(Pricing, content["prices"])
         for query in content["queries"]:
             yield from sections(Query, query)
