@@ -6,6 +6,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -220,11 +221,15 @@ async def _serve(options: argparse.Namespace) -> None:
         _log_oddities(config, access, sockets)
         return config
 
-    sockets += _sockets(options)  # before a large state file is read: scrapes wait meanwhile
-    exporter = await Exporter.create(config, load, clock)
-    _log_oddities(config, access, sockets)
-    app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
-    await run(exporter, serving(app, access=access), sockets, lambda _: None)
+    sockets += _sockets(options)
+    with ExitStack() as listening:
+        for listener in sockets:
+            listening.enter_context(listener)
+        # The port is bound by now: scrapes wait while a large state file is being read.
+        exporter = await Exporter.create(config, load, clock)
+        _log_oddities(config, access, sockets)
+        app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
+        await run(exporter, serving(app, access=access), sockets, lambda _: None)
 
 
 def _log_oddities(config: Config, access: Access, sockets: Sequence[socket.socket]) -> None:

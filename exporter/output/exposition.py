@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 
 from exporter.metrics import Family
@@ -63,8 +63,8 @@ async def render(tables: Iterable[Table]) -> Rendered:
             runs, rows = table.runs, await _written_rows(table)
         for family, columns in groupby(table.columns, attrgetter("family")):
             lines = Deflater()
-            for column in columns:
-                series += await _render_column(column, rows, lines)
+            for _, together in groupby(columns, attrgetter("before", "after")):
+                series += await _render_columns(list(together), rows, lines)
             families[family] = lines.end()
     return Rendered({family: lines for family, lines in families.items() if lines.size}, series)
 
@@ -92,17 +92,21 @@ async def _written_rows(table: Table) -> _Rows:
     ]
 
 
-async def _render_column(column: Column, rows: _Rows, lines: Deflater) -> int:
-    """Write one column, and return how many samples it has."""
+async def _render_columns(columns: Sequence[Column], rows: _Rows, lines: Deflater) -> int:
+    """Write columns of the same labels, and return how many samples they have.
+
+    They differ in their suffix: OpenMetrics wants the samples of a row side by side.
+    """
     series = 0
-    async for run, values in one_a_step(zip(rows, column.runs, strict=True)):
-        written = _lines(column, run, values)
-        series += len(written)
-        lines.add("".join(written).encode())
+    runs = zip(rows, *[column.runs for column in columns], strict=True)
+    async for run, *values in one_a_step(runs):
+        written = [_lines(*of, run) for of in zip(columns, values, strict=True)]
+        series += sum(map(len, written))
+        lines.add("".join(chain.from_iterable(zip(*written, strict=True))).encode())
     return series
 
 
-def _lines(column: Column, rows: Sequence[str], values: Sequence[float | None]) -> list[str]:
+def _lines(column: Column, values: Sequence[float | None], rows: Sequence[str]) -> list[str]:
     """Return the lines of one run of a column."""
     parts = [_written(column.before), _ROW if any(rows) else "", _written(column.after)]
     labels = ",".join(filter(None, parts))
