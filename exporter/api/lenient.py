@@ -56,6 +56,7 @@ def _is_usual(value: Decimal) -> bool:
 def _from_iso(value: str) -> float | None:
     try:
         moment = datetime.fromisoformat(value[:64].strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
+    return seconds if seconds > 0 else None  # before 1970 it stands for no date

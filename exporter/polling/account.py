@@ -19,7 +19,7 @@ from exporter.config.sections import Account
 from exporter.errors import PollError
 from exporter.polling.attempts import Attempts
 from exporter.polling.names import NAMES
-from exporter.polling.slots import Slots
+from exporter.polling.phase import Phase
 from exporter.statistics.account import AccountState, EndpointState, Names, Reading
 
 ACCOUNT_ENDPOINTS = (*NAMES, BALANCE, POLICIES)
@@ -45,7 +45,7 @@ class AccountPlan:
     """
 
     account: Account
-    source: object
+    source: str
     max_data_age: float
     client: FlashbackClient
 
@@ -119,7 +119,7 @@ class AccountPoller:
         interval: float,
         ask: Callable[[_Round], Awaitable[None]],
     ) -> None:
-        slots = Slots.of((plan.source, what), interval)
+        phase = Phase(interval, f"{plan.source} {what}")
         first = True
         while True:
             deadline = self._clock.monotonic() + _SHARE_OF_INTERVAL * interval
@@ -128,13 +128,13 @@ class AccountPoller:
             except Exception:  # noqa: BLE001 - the timer's edge: whatever happens, it goes on
                 _log.exception("asking about the account failed", what=what)
             first = False
-            await self._next_slot(slots)
+            await self._due(phase)
 
-    async def _next_slot(self, slots: Slots) -> None:
-        """Wait until a regular request is due, also where the wall clock is set meanwhile."""
-        number = slots.number(self._clock.time())
-        while slots.number(now := self._clock.time()) == number:
-            await self._clock.sleep(min(_LOOK, slots.seconds_to_next(now)))
+    async def _due(self, phase: Phase) -> None:
+        """Wait for the next moment of a phase, or until the wall clock was set to another one."""
+        moment = phase.after(self._clock.time())
+        while phase.after(now := self._clock.time()) == moment:
+            await self._clock.sleep(min(_LOOK, moment - now))
 
     async def _ask_names(self, turn: _Round) -> None:
         for endpoint, ask in NAMES.items():

@@ -177,7 +177,7 @@ async def test_credits_are_exact(clock):
     ("date", "seconds"),
     [("2026-11-24", 1_795_478_400), ("2026-11-24T01:00:00+01:00", 1_795_478_400),
      (1_795_478_400, 1_795_478_400), (1_795_478_400_000, 1_795_478_400), (None, None),
-     ("yesterday", None), ("9999-12-31T23:59:59-23:00", None), (-1, None), (1e300, None),
+     ("yesterday", None), ("9999-12-31T23:59:59+01:00", 253_402_297_199), ("0001-01-01T00:00:00Z", None), (-1, None), (1e300, None),
      ({}, None), (True, None), ("", None)],
 )  # fmt: skip
 async def test_until_when_is_booked(clock, date, seconds):
