@@ -60,7 +60,7 @@ async def read_object(
     """Ask an endpoint and return its answer as a type. Raises PollError."""
     async with client.ask(endpoint, {}, deadline, client.account) as body:
         content = b"".join([piece async for piece in limited(body, MAX_JSON)])
-    _check(client, content)
+        _check(client, content)
     answer = decoded(content, msgspec.json.Decoder(kind, strict=False))
     if answer is None:
         raise PollError(Reason.INVALID_RESPONSE, "the answer is not what was asked for")
@@ -92,7 +92,7 @@ async def read_list(
                     if entry is not None:
                         take(entry)
                 check_number(found)
-    around = _check(client, bytes(cutter.rest))
+        around = _check(client, bytes(cutter.rest))
     if not isinstance(around.get(question.list_name), list):
         raise PollError(Reason.INVALID_RESPONSE, f"the answer holds no {question.list_name}")
     return found, around

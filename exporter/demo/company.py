@@ -72,7 +72,7 @@ class Company:
         self.organisation = Organisation(seed)
         self._seed = seed
         self._streams = tuple(_streams(Random(f"{seed}"), self.organisation))
-        self._day = lru_cache(maxsize=8)(self._whole_day)
+        self._day = lru_cache(maxsize=16)(self._whole_day)
 
     def records(self, day: int, now: float) -> Iterator[RawRecord]:
         """Yield the records of a UTC day (days since 1970) as they stand at a Unix timestamp."""

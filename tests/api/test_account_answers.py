@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from servers import answer, connected, fake_api, in_turn, surroundings
+from servers import OK, answer, connected, fake_api, in_turn, raw_server, surroundings
 
 from exporter.api import account_answers
 from exporter.api.credits import BALANCE, balance
@@ -176,9 +176,10 @@ async def test_credits_are_exact(clock):
 @pytest.mark.parametrize(
     ("date", "seconds"),
     [("2026-11-24", 1_795_478_400), ("2026-11-24T01:00:00+01:00", 1_795_478_400),
-     (1_795_478_400, 1_795_478_400), (1_795_478_400_000, 1_795_478_400), (None, None),
-     ("yesterday", None), ("9999-12-31T23:59:59+01:00", 253_402_297_199), ("0001-01-01T00:00:00Z", None), (-1, None), (1e300, None),
-     ({}, None), (True, None), ("", None)],
+     (1_795_478_400, 1_795_478_400), (1_795_478_400_000, 1_795_478_400),
+     ("9999-12-31T23:59:59+01:00", 253_402_297_199), (None, None), ("yesterday", None),
+     ("0001-01-01T00:00:00Z", None), (-1, None), (1e300, None), ({}, None), (True, None),
+     ("", None)],
 )  # fmt: skip
 async def test_until_when_is_booked(clock, date, seconds):
     """The date of the balance comes in many forms; where it is none, it is not known."""
@@ -327,3 +328,13 @@ async def test_a_cut_answer_says_so(clock):
     """An answer that ends too early is told from one that is no JSON."""
     error = await error_of(REPOSITORIES, clock, b'{"repos":[{"id":"a"},{"id":')
     assert isinstance(error, TruncatedError)
+
+
+@pytest.mark.parametrize("ask", [repositories, balance])
+async def test_an_answer_that_ends_with_its_connection_is_asked_for_again(clock, ask):
+    """Where nothing says how long an answer is, one that is cut off is a broken connection."""
+    async with raw_server(OK + b"\r\n" + b'{"repos":[{"id":') as server:
+        async with connected(None, clock, base_url=server.url) as client:
+            with pytest.raises(PollError) as caught:
+                await ask(client, clock.monotonic() + 60)
+    assert (caught.value.reason, caught.value.retryable) == (Reason.NETWORK, True)
