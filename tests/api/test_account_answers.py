@@ -333,8 +333,10 @@ async def test_a_cut_answer_says_so(clock):
 @pytest.mark.parametrize("ask", [repositories, balance])
 async def test_an_answer_that_ends_with_its_connection_is_asked_for_again(clock, ask):
     """Where nothing says how long an answer is, one that is cut off is a broken connection."""
-    async with raw_server(OK + b"\r\n" + b'{"repos":[{"id":') as server:
-        async with connected(None, clock, base_url=server.url) as client:
-            with pytest.raises(PollError) as caught:
-                await ask(client, clock.monotonic() + 60)
+    async with (
+        raw_server(OK + b"\r\n" + b'{"repos":[{"id":') as server,
+        connected(None, clock, base_url=server.url) as client,
+    ):
+        with pytest.raises(PollError) as caught:
+            await ask(client, clock.monotonic() + 60)
     assert (caught.value.reason, caught.value.retryable) == (Reason.NETWORK, True)
