@@ -83,13 +83,17 @@ class StateWriteError(StateError):
 class PollError(ExporterError):
     """A request or its answer failed.
 
-    `retryable` says whether another attempt within the same poll may help.
+    `retryable` says whether another attempt within the same poll may help, `status` is the answer's
+    where that is what went wrong, else 0.
     """
 
-    def __init__(self, reason: Reason, message: str, *, retryable: bool = False) -> None:
+    def __init__(
+        self, reason: Reason, message: str, *, retryable: bool = False, status: int = 0
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retryable = retryable
+        self.status = status
 
 
 class RefusedError(PollError):

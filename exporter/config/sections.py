@@ -14,6 +14,7 @@ from exporter.config.types import (
     File,
     FilterValues,
     Interval,
+    IntervalOrOff,
     Settings,
     Size,
     Whole,
@@ -162,6 +163,26 @@ class State(Settings):
     file: File | None = None
 
 
+class AccountNames(Settings):
+    """When to ask for the names of what the statistics show; 0 for never."""
+
+    interval: IntervalOrOff = 3600.0
+
+
+class AccountFigures(Settings):
+    """When to ask for what changes by the minute; 0 for never."""
+
+    interval: IntervalOrOff = 300.0
+
+
+class Account(Settings):
+    """What to ask about the account beside the statistics."""
+
+    names: AccountNames = AccountNames()
+    credits: AccountFigures = AccountFigures()
+    policies: AccountFigures = AccountFigures()
+
+
 class Pricing(Settings):
     """What models cost you; for those that `file` leaves out, built-in prices are taken."""
 
@@ -175,6 +196,7 @@ class Config(Settings):
     poll: Polling = Polling()
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
     state: State = State()
+    account: Account = Account()
     prices: Pricing = Pricing()
     _own_prices: tuple[OwnPrice, ...] = PrivateAttr(default=())
     _places: Places = PrivateAttr(default_factory=Places)
