@@ -7,6 +7,7 @@ there, and never 0.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 from exporter.metrics import Family
 from exporter.output.samples import Column, Table
@@ -98,7 +99,7 @@ def _account(told: Told) -> Samples:
         yield (profile.org_id, profile.role), _INFO
 
 
-def _credits(amount: Callable[[Credits], float | None]) -> Callable[[Told], Samples]:
+def _credits(amount: Callable[[Credits], SupportsFloat | None]) -> Callable[[Told], Samples]:
     def read(told: Told) -> Samples:
         value = amount(told.about.credits) if told.about.credits else None
         if value is not None:
