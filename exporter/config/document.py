@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from exporter.config.places import Location, Places, dotted
+from exporter.config.places import Location, Places, dotted, place_of
 from exporter.errors import ConfigError, Problem
 
 _MAX_BYTES = 10 << 20
@@ -52,7 +52,7 @@ def read(path: Path, places: Places, problems: list[Problem]) -> Any:
         fault = Problem(place, "not YAML: control characters are not allowed")
         raise ConfigError([*problems, fault]) from None
     except yaml.MarkedYAMLError as error:
-        place = _place(name, error.problem_mark) if error.problem_mark else name
+        place = place_of(name, error.problem_mark) if error.problem_mark else name
         raise ConfigError([*problems, Problem(place, f"not YAML: {_sentence(error)}")]) from None
 
 
@@ -103,10 +103,6 @@ def _unquoted(text: str | None) -> str:
     return kept if kept == text else kept.strip().removesuffix(", but found")
 
 
-def _place(name: str, mark: Any) -> str:
-    return f"{name}:{mark.line + 1}:{mark.column + 1}"
-
-
 def _walk(
     trial: yaml.constructor.SafeConstructor,
     node: yaml.Node,
@@ -115,7 +111,7 @@ def _walk(
     places: Places,
 ) -> Iterator[Problem]:
     """Note the place of every node below one; yield what may not be there, and cut it out."""
-    place = _place(name, node.start_mark)
+    place = place_of(name, node.start_mark)
     places.note(dotted(location), place)
     if len(places) > _MAX_VALUES:
         fault = f"expected no more than {_MAX_VALUES} values; aliases multiply them"
@@ -146,7 +142,7 @@ def _walk_keys(
 ) -> Iterator[Problem]:
     pairs = {}
     for key, value in node.value:
-        place = _place(name, key.start_mark)
+        place = place_of(name, key.start_mark)
         if key.tag not in _KEY_TAGS:
             yield Problem(place, "expected text as a key")
             continue

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import yaml
+
 from exporter.errors import ConfigError, Problem
 
 Location = tuple[str | int, ...]
@@ -16,6 +18,11 @@ def dotted(location: Location) -> str:
     """Return a location as people write it: `queries[0].filters.repo_id`."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
     return "".join(steps).lstrip(".")
+
+
+def place_of(file: str, mark: yaml.Mark) -> str:
+    """Return a place in a YAML file as `file:line:column`."""
+    return f"{file}:{mark.line + 1}:{mark.column + 1}"
 
 
 class Places:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import structlog
 
-from exporter.config.web import ClientAuth, TlsServer, WebConfig, load_web_config
+from exporter.config.web import TlsSettings, WebConfig, load_web_config
 from exporter.errors import ConfigError, Problem
-from exporter.web.tls import ServerTls, authorities, server_tls
+from exporter.web.tls import TlsInUse, authorities, tls_in_use
 
-Appearance = tuple[tuple[int, ...], ...]
+Appearance = tuple[int, ...]
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Access:
         self._appearance = _appearance(path)
         self._config = load_web_config(path) if path else WebConfig()
         self._tls_source = _tls_source(self._config.tls)
-        self._tls = server_tls(self._config.tls) if self._config.tls else None
+        self._tls = tls_in_use(self._config.tls) if self._config.tls else None
 
     @property
     def config(self) -> WebConfig:
@@ -45,7 +45,7 @@ class Access:
         return self._config
 
     @property
-    def tls(self) -> ServerTls | None:
+    def tls(self) -> TlsInUse | None:
         """What the next handshake is made with; None is plain text, from the start to the end."""
         settings = self.config.tls
         source = _tls_source(settings)
@@ -65,9 +65,9 @@ class Access:
         oddities = [str(oddity) for oddity in config.oddities]
         _log.info("web configuration read again", users=len(config.users), oddities=oddities)
 
-    def _read_tls(self, settings: TlsServer) -> None:
+    def _read_tls(self, settings: TlsSettings) -> None:
         try:
-            tls = server_tls(settings)
+            tls = tls_in_use(settings)
             _refuse(_emptied(settings))
         except ConfigError as error:
             _keep_last_good(error)
@@ -86,46 +86,41 @@ def _refuse(problems: Iterator[Problem]) -> None:
         raise ConfigError(found)
 
 
-def _emptied(settings: TlsServer) -> Iterator[Problem]:
+def _emptied(settings: TlsSettings) -> Iterator[Problem]:
     if settings.client_ca_file and not authorities(settings.client_ca_file):
-        place = f"{settings.where}: tls_server_config.client_ca_file"
-        yield Problem(place, "expected a certificate in it")
+        yield settings.problem("client_ca_file", "expected a certificate in it")
 
 
 def _loosened(where: str, before: WebConfig, after: WebConfig) -> Iterator[Problem]:
     """Yield what needs a restart; a file that was emptied or cut short must not open the server."""
-    place = f"{where}: tls_server_config"
     if bool(before.tls) != bool(after.tls):
-        yield Problem(place, f"TLS is switched {'on' if after.tls else 'off'} by a restart only")
+        message = f"TLS is switched {'on' if after.tls else 'off'} by a restart only"
+        yield Problem(f"{where}: tls_server_config", message)
     if before.users and not after.users:
         yield Problem(f"{where}: basic_auth_users", "the last user is removed by a restart only")
     if before.tls and after.tls:
-        if _requires(before.tls) and not _requires(after.tls):
-            message = "clients are let in without a certificate by a restart only"
-            yield Problem(f"{place}.client_auth_type", message)
-        if before.tls.client_allowed_sans is not None and after.tls.client_allowed_sans is None:
-            yield Problem(f"{place}.client_allowed_sans", "the list is removed by a restart only")
+        yield from _loosened_tls(before.tls, after.tls)
 
 
-def _requires(settings: TlsServer) -> bool:
-    return settings.client_auth is ClientAuth.REQUIRE_AND_VERIFY
+def _loosened_tls(before: TlsSettings, after: TlsSettings) -> Iterator[Problem]:
+    if before.requires_certificate and not after.requires_certificate:
+        message = "clients are let in without a certificate by a restart only"
+        yield after.problem("client_auth_type", message)
+    if before.client_allowed_sans is not None and after.client_allowed_sans is None:
+        yield after.problem("client_allowed_sans", "the list is removed by a restart only")
 
 
-def _appearance(*paths: Path | None) -> Appearance:
+def _appearance(path: Path | None) -> Appearance:
     """Return what changes when a file does; a missing one looks like nothing."""
-    looks: list[tuple[int, ...]] = []
-    for path in paths:
-        try:
-            found = path.stat() if path else None
-        except (OSError, ValueError):
-            found = None
-        looks.append(
-            (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev)
-            if found
-            else ()
-        )
-    return tuple(looks)
+    try:
+        found = path.stat() if path else None
+    except (OSError, ValueError):
+        return ()
+    if found is None:
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
 
 
-def _tls_source(settings: TlsServer | None) -> tuple[TlsServer | None, Appearance]:
-    return settings, _appearance(*settings.files) if settings else ()
+def _tls_source(settings: TlsSettings | None) -> tuple[object, ...]:
+    files = settings.files if settings else ()
+    return settings, *map(_appearance, files)

@@ -16,7 +16,7 @@ from exporter.web.limits import (
     STALL_PATIENCE,
     most_connections,
 )
-from exporter.web.tls import ServerTls
+from exporter.web.tls import TlsInUse
 
 # Bytes of an answer that wait to be encrypted; asyncio's own limit is 8 times that.
 _MOST_UNSENT = 1 << 16
@@ -35,7 +35,7 @@ class Connection(H11Protocol):
     answered (until the last byte of the answer has left this process) or idle.
     """
 
-    def __init__(self, connections: "Connections", tls: ServerTls | None, **options: Any) -> None:
+    def __init__(self, connections: "Connections", tls: TlsInUse | None, **options: Any) -> None:
         """Belong to `connections`, with TLS or in plain text; the options are uvicorn's."""
         super().__init__(**options)
         self._connections = connections
@@ -97,7 +97,7 @@ class Connection(H11Protocol):
         if self._unwanted:
             transport.abort()
 
-    def _begin_after_handshake(self, transport: asyncio.Transport, tls: ServerTls) -> None:
+    def _begin_after_handshake(self, transport: asyncio.Transport, tls: TlsInUse) -> None:
         """Count the time anew; a certificate without an allowed name ends it at once."""
         self._enter(REQUEST_PATIENCE)
         transport.set_write_buffer_limits(_MOST_UNSENT)
