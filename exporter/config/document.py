@@ -11,28 +11,28 @@ from typing import Any
 
 import yaml
 
+from exporter.clock import Clock
 from exporter.config.places import Location, Places, dotted, place_of
 from exporter.errors import ConfigError, Problem
 
 _MAX_BYTES = 10 << 20
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 20
-# Seconds for each piece that comes out of a pipe.
-_PATIENCE = 1.0
+_PATIENCE = 1.0  # seconds for all that comes out of a pipe
 _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 _YAMLS_OWN_WORDS = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|[][{},:.!> -])')*""")
 """As much of one of YAML's messages as quotes no more than YAML's own signs."""
 
 
-def read(path: Path, places: Places, problems: list[Problem]) -> Any:
+def read(path: Path, clock: Clock, places: Places, problems: list[Problem]) -> Any:
     """Return a file's content; note the place of each node, and what is wrong with single ones.
 
     Raises ConfigError where nothing can be made of the file; no message shows a value.
     """
     name = str(path)
     try:
-        text = _content(path).decode("utf-8-sig")
+        text = _content(path, clock).decode("utf-8-sig")
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
@@ -56,14 +56,14 @@ def read(path: Path, places: Places, problems: list[Problem]) -> Any:
         raise ConfigError([*problems, Problem(place, f"not YAML: {_sentence(error)}")]) from None
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, clock: Clock) -> bytes:
     """Return what a file or a pipe holds.
 
-    A pipe that gives nothing for a moment must not hold up everything.
+    A pipe that gives nothing, or only a byte now and then, must not hold up everything.
     """
     with FileIO(path, opener=_opened) as file:
         mode = os.fstat(file.fileno()).st_mode
-        content = file.read(_MAX_BYTES + 1) if stat.S_ISREG(mode) else _piped(file)
+        content = file.read(_MAX_BYTES + 1) if stat.S_ISREG(mode) else _piped(file, clock)
     if not content and stat.S_ISFIFO(mode):
         raise ConfigError([Problem(str(path), "expected a file; nothing comes out of this pipe")])
     if len(content) > _MAX_BYTES:
@@ -75,9 +75,13 @@ def _opened(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _piped(file: FileIO) -> bytes:
+def _piped(file: FileIO, clock: Clock) -> bytes:
+    end = clock.monotonic() + _PATIENCE
     content = b""
-    while len(content) <= _MAX_BYTES and select.select([file], [], [], _PATIENCE)[0]:
+    while len(content) <= _MAX_BYTES:
+        seconds = end - clock.monotonic()
+        if seconds <= 0 or not select.select([file], [], [], seconds)[0]:
+            break
         piece = file.read(_MAX_BYTES)
         if not piece:
             break
