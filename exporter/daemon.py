@@ -160,8 +160,7 @@ def _source(config: Config, query: Query) -> object:
 
     Equal ones have the same answer, whoever asks and how much of it is shown.
     """
-    email = config.api.login.email if config.api.login else None
-    return config.api.base_url, email, query.filters, query.labels
+    return config.api.base_url, config.api.email, query.filters, query.labels
 
 
 def _states(config: Config, before: States) -> States:

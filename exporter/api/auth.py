@@ -45,8 +45,7 @@ Post = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 
 def account(api: Api) -> object:
     """Return what is equal for two configurations that get tokens of one account in one way."""
-    email = api.login.email if api.login else None
-    return api.base_url, api.authorization is None, email, api.refresh_token_file
+    return api.base_url, api.authorization is None, api.email, api.refresh_token_file
 
 
 @dataclass(frozen=True, slots=True)
