@@ -1,7 +1,6 @@
 """The command line: arguments, exit codes, what is printed, and `check`."""
 
 import json
-import logging
 import os
 import re
 import signal
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
-import structlog
 import trustme
 from clocks import FakeClock
 from programs import process
+from servers import logging_left_as_it_was
 
 from exporter import __version__
 from exporter.cli import main
@@ -34,12 +33,8 @@ def _as_before(monkeypatch):
     for name in [name for name in os.environ if name.upper().startswith("FLASHBACK_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "80")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logging_left_as_it_was():
+        yield
 
 
 @pytest.fixture
