@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -18,8 +17,8 @@ from exporter.config.load import load_config
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
-from exporter.errors import ConfigError, ListenError, OutputError, Problem
-from exporter.lines import answer, complain
+from exporter.errors import ConfigError, ListenError, OutputError, Problem, noting, refuse
+from exporter.lines import complain, say
 from exporter.oddities import oddities
 from exporter.serve import application, run, warn_of_user_ids
 from exporter.web.access import Access
@@ -30,8 +29,6 @@ OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
 _PORT = 9877
 
 _log = structlog.get_logger(__name__)
-
-Made = TypeVar("Made")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -181,9 +178,9 @@ def _check(options: argparse.Namespace) -> int:
         warn(config.places.located(oddity))
     for oddity in access.config.oddities:
         warn(oddity)
-    answer(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
+    say(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
     if options.access:
-        answer(f"SUCCESS: {options.access} is a valid web configuration")
+        say(f"SUCCESS: {options.access} is a valid web configuration")
     if options.live and not asyncio.run(check_live(config, SystemClock())):
         return FAILED
     return OK
@@ -195,19 +192,12 @@ def _both(load: Callable[[], Config], web_config: Path | None) -> tuple[Config, 
     Raises ConfigError with the problems of both files.
     """
     problems: list[Problem] = []
-    config = _noting(problems, load)
-    access = _noting(problems, lambda: Access(web_config))
-    if config is None or access is None:
-        raise ConfigError(problems)
+    with noting(problems):
+        config = load()
+    with noting(problems):
+        access = Access(web_config)
+    refuse(problems)
     return config, access
-
-
-def _noting(problems: list[Problem], make: Callable[[], Made]) -> Made | None:
-    try:
-        return make()
-    except ConfigError as error:
-        problems += error.problems
-        return None
 
 
 async def _serve(options: argparse.Namespace) -> None:

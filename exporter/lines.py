@@ -18,7 +18,7 @@ from exporter.errors import OutputError
 _MAX_WAITING = 1000
 
 
-def answer(line: str) -> None:
+def say(line: str) -> None:
     """Write a line of a command's answer. Raises OutputError where standard output refuses it."""
     try:
         _write_at_once(line, sys.stdout)

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from exporter.config.sections import TlsConfig
-from exporter.errors import ConfigError, Problem
+from exporter.errors import Problem, refuse
 
 _WHERE = "api.tls_config."
 
@@ -20,8 +20,7 @@ def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
     """
     context, problems = _trusting(tls.ca_file)
     problems += _identify(context, tls.cert_file, tls.key_file)
-    if problems:
-        raise ConfigError(problems)
+    refuse(problems)
     # Python 3.13 began to refuse private authorities that lack what RFC 5280 wants of them, and to
     # trust those that another one vouches for. Every Python takes both here, as Prometheus does.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -10,7 +10,7 @@ from exporter.config import document
 from exporter.config.environment import Environment
 from exporter.config.places import Places, dotted
 from exporter.config.sections import Config
-from exporter.errors import ConfigError, Problem
+from exporter.errors import Problem, refuse
 
 
 def load_config(path: Path | None, clock: Clock | None = None) -> Config:
@@ -31,6 +31,5 @@ def load_config(path: Path | None, clock: Clock | None = None) -> Config:
         for fault in error.errors(include_input=False):
             problem = Problem(dotted(fault["loc"]), fault["msg"])
             problems.append(places.located(problem))
-    if problems:
-        raise ConfigError(problems)
+    refuse(problems)
     return config.given_at(places)

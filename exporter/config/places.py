@@ -33,7 +33,7 @@ class Places:
 
     def __init__(self, source: str = "") -> None:
         """Begin with no key; `source` is the place of what has no other."""
-        self._source = source
+        self.source = source
         self._of: dict[str, str] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -55,7 +55,7 @@ class Places:
         while nearest and nearest not in self._of:
             nearest = _LAST_STEP.sub("", nearest) if _LAST_STEP.search(nearest) else ""
         known = nearest or not key
-        place = self._of.get(nearest, self._source) if known else self._source
+        place = self._of.get(nearest, self.source) if known else self.source
         return Problem(": ".join(filter(None, (place, key))), problem.message)
 
     @contextmanager

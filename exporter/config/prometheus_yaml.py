@@ -46,7 +46,7 @@ class PrometheusYaml:
         """Return the keys of the file itself."""
         return Section(self, self._root, "", known, unsupported)
 
-    def complain(self, node: yaml.Node | None, where: str, message: str) -> None:
+    def add_problem(self, node: yaml.Node | None, where: str, message: str) -> None:
         """Note what is wrong with a node, or with the whole file."""
         place = place_of(self._name, node.start_mark) if node else self._name
         self.problems.append(Problem(f"{place}: {where}" if where else place, message))
@@ -56,12 +56,12 @@ class PrometheusYaml:
         if node is None:
             return ""
         if not isinstance(node, yaml.ScalarNode):
-            self.complain(node, where, "expected text")
+            self.add_problem(node, where, "expected text")
             return ""
         try:
             return self._text_of(node)
         except ValueError:
-            self.complain(node, where, "not a value of its YAML type")
+            self.add_problem(node, where, "not a value of its YAML type")
             return ""
 
     def entries(self, node: yaml.Node | None, where: str, depth: int = 0) -> Iterator[Entry]:
@@ -69,7 +69,7 @@ class PrometheusYaml:
         if _is_null(node):
             return
         if not isinstance(node, yaml.MappingNode):
-            self.complain(node, where, "expected keys and values")
+            self.add_problem(node, where, "expected keys and values")
             return
         if depth > _DEEPEST_MERGE:
             raise self._unusable("expected no merge of what it stands in")
@@ -88,7 +88,7 @@ class PrometheusYaml:
             if isinstance(source, yaml.MappingNode):
                 yield from self.entries(source, where, depth)
             else:
-                self.complain(source, where, "expected keys and values to merge")
+                self.add_problem(source, where, "expected keys and values to merge")
 
     def _text_of(self, node: yaml.ScalarNode) -> str:
         """Return what a scalar says.
@@ -157,7 +157,7 @@ class Section:
             elif text in self._values and not merged:
                 fault = "duplicate key"
             if fault:
-                file.complain(key, self._inner(text), fault)
+                file.add_problem(key, self._inner(text), fault)
             self._values[text] = value
 
     @property
@@ -183,7 +183,7 @@ class Section:
         if _is_null(node):
             return None
         if not isinstance(node, yaml.SequenceNode):
-            self._file.complain(node, where, "expected a list")
+            self._file.add_problem(node, where, "expected a list")
             return None
         return tuple(self._file.text(item, f"{where}[{n}]") for n, item in enumerate(node.value))
 
@@ -197,20 +197,20 @@ class Section:
         for node, value, _ in self._file.entries(self._values.get(key), where):
             name = self._file.text(node, where)
             if name in texts:
-                self._file.complain(node, f"{where}.{name}", "duplicate key")
+                self._file.add_problem(node, f"{where}.{name}", "duplicate key")
             texts[name] = self._file.text(value, f"{where}.{name}"), node
         converted = {}
         for name, (text, node) in texts.items():
             try:
                 converted[name] = convert(name, text)
             except ValueError as error:
-                self._file.complain(node, f"{where}.{name}", str(error))
+                self._file.add_problem(node, f"{where}.{name}", str(error))
         return converted
 
-    def complain(self, key: str, message: str) -> None:
+    def add_problem(self, key: str, message: str) -> None:
         """Note what is wrong with a key, or that it is missing."""
         node = self._values.get(key, self._node)
-        self._file.complain(node, self._inner(key), message)
+        self._file.add_problem(node, self._inner(key), message)
 
     def _inner(self, key: str) -> str:
         return f"{self.name}.{key}".lstrip(".")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exporter.config.password_hash import PasswordHash, parse_hash
 from exporter.config.prometheus_yaml import PrometheusYaml, Section
-from exporter.errors import ConfigError, Problem
+from exporter.errors import Problem, refuse
 
 _SECTIONS = {"tls_server_config", "http_server_config", "basic_auth_users"}
 _TLS_KEYS = {
@@ -121,8 +121,7 @@ def load_web_config(path: Path) -> WebConfig:
     tls = _tls(tls_section, path)
     users = root.each("basic_auth_users", lambda _, text: parse_hash(text.encode()))
     headers = root.section("http_server_config", {"headers"}, {"http2"}).each("headers", _header)
-    if file.problems:
-        raise ConfigError(file.problems)
+    refuse(file.problems)
     sent = {name: value for name, value in headers.items() if value}
     where = f"{path}: {tls_section.name}"
     oddities = _odd_clients(where, tls) if tls else _odd_absence(where, tls_section)
@@ -139,15 +138,14 @@ def _tls(section: Section, path: Path) -> TlsSettings | None:
         return None
     for key in ("cert_file", "key_file"):
         if not names[key]:
-            section.complain(key, "required key is missing")
+            section.add_problem(key, "required key is missing")
     client_auth = _client_auth(section, asked)
     if client_auth is ClientAuth.NONE and names["client_ca_file"]:
-        section.complain("client_ca_file", "expected a client_auth_type that asks for certificates")
+        message = "expected a client_auth_type that asks for certificates"
+        section.add_problem("client_ca_file", message)
     if client_auth is ClientAuth.REQUEST and sans is not None:
-        section.complain(
-            "client_allowed_sans",
-            f"not supported by this exporter beside {client_auth}, which verifies no certificate",
-        )
+        message = "not supported by this exporter beside {}, which verifies no certificate"
+        section.add_problem("client_allowed_sans", message.format(client_auth))
     return TlsSettings(
         where=str(path),
         cert_file=path.parent / names["cert_file"],
@@ -164,7 +162,7 @@ def _min_version(section: Section) -> ssl.TLSVersion:
         return ssl.TLSVersion.TLSv1_2
     version = _VERSIONS.get(section.text("min_version"))
     if version is None:
-        section.complain("min_version", f"expected one of {', '.join(_VERSIONS)}")
+        section.add_problem("min_version", f"expected one of {', '.join(_VERSIONS)}")
     return version or ssl.TLSVersion.TLSv1_2
 
 
@@ -179,7 +177,7 @@ def _client_auth(section: Section, asked: str) -> ClientAuth:
             " Python cannot require a certificate without verifying it;"
             f" {ClientAuth.REQUIRE_AND_VERIFY} does both"
         )
-    section.complain("client_auth_type", fault)
+    section.add_problem("client_auth_type", fault)
     return ClientAuth.REQUIRE_AND_VERIFY
 
 

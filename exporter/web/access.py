@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from exporter.config.web import TlsSettings, WebConfig, load_web_config
-from exporter.errors import ConfigError, Problem
+from exporter.errors import ConfigError, Problem, refuse
 from exporter.web.tls import TlsInUse, authorities, tls_in_use
 
 Appearance = tuple[int, ...]
@@ -57,7 +57,7 @@ class Access:
     def _read_config(self, path: Path) -> None:
         try:
             config = load_web_config(path)
-            _refuse(_loosened(str(path), self._config, config))
+            refuse(_loosened(str(path), self._config, config))
         except ConfigError as error:
             _keep_last_good(error)
             return
@@ -68,7 +68,7 @@ class Access:
     def _read_tls(self, settings: TlsSettings) -> None:
         try:
             tls = tls_in_use(settings)
-            _refuse(_emptied(settings))
+            refuse(_emptied(settings))
         except ConfigError as error:
             _keep_last_good(error)
             return
@@ -79,11 +79,6 @@ class Access:
 def _keep_last_good(error: ConfigError) -> None:
     problems = [str(problem) for problem in error.problems]
     _log.error("web configuration not taken up, the last good one stays", problems=problems)
-
-
-def _refuse(problems: Iterator[Problem]) -> None:
-    if found := list(problems):
-        raise ConfigError(found)
 
 
 def _emptied(settings: TlsSettings) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.config.web import TlsSettings
-from exporter.errors import ConfigError, Problem
+from exporter.errors import ConfigError, Problem, refuse
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN (?:(?!ENCRYPTED)[A-Z0-9 ]+ )?PRIVATE KEY-----(?!\s+Proc-Type)")
@@ -39,8 +39,7 @@ def tls_in_use(settings: TlsSettings) -> TlsInUse:
 
     Raises ConfigError where they cannot be used.
     """
-    if problems := list(_faults(settings)):
-        raise ConfigError(problems)
+    refuse(_faults(settings))
     try:
         context = _context(settings)
     except (OSError, ValueError) as error:
