@@ -32,8 +32,9 @@ class Access:
         self._path = path
         self._appearance = _appearance(path)
         self._config = load_web_config(path) if path else WebConfig()
-        self._tls_source = _tls_source(self._config.tls)
-        self._tls = tls_in_use(self._config.tls) if self._config.tls else None
+        settings = self._config.tls
+        self._tls_source = _tls_source(settings)
+        self._tls = tls_in_use(settings) if settings else None
 
     @property
     def config(self) -> WebConfig:
@@ -107,15 +108,16 @@ def _loosened_tls(before: TlsSettings, after: TlsSettings) -> Iterator[Problem]:
 
 def _appearance(path: Path | None) -> Appearance:
     """Return what changes when a file does; a missing one looks like nothing."""
-    try:
-        found = path.stat() if path else None
-    except (OSError, ValueError):
+    if path is None:
         return ()
-    if found is None:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
         return ()
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
 
 
 def _tls_source(settings: TlsSettings | None) -> tuple[object, ...]:
+    """Return what TLS is made of; another one has to be read again."""
     files = settings.files if settings else ()
     return settings, *map(_appearance, files)

@@ -27,23 +27,25 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, or hand the request on."""
         config = self._access.config
+        app = self._app
         if config.headers:
             send = _adding(config.headers, send)
-        app = self._app
-        if config.users:
-            header = _authorization(scope["headers"])
-            if header is None or not await self._is_right(config.users, header, receive):
-                app = PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": "Basic"})
+        if config.users and not await self._may_pass(config.users, scope, receive):
+            app = PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": "Basic"})
         await app(scope, receive, send)
 
-    async def _is_right(
-        self, users: Mapping[str, PasswordHash], header: bytes, receive: Receive
+    async def _may_pass(
+        self, users: Mapping[str, PasswordHash], scope: Scope, receive: Receive
     ) -> bool:
-        """Whether a header shows a right password; any other takes as long as a wrong one."""
+        """Whether a request shows a right password; any other takes as long as a wrong one."""
+        header = _authorization(scope["headers"])
+        if header is None:
+            return False
         credentials = _credentials(header)
-        if credentials and self._passwords.know(users, *credentials):
+        user, password = credentials or (b"", b"")
+        if credentials and self._passwords.know(users, user, password):
             return True
-        checking = self._passwords.accept(users, *(credentials or (b"", b"")))
+        checking = self._passwords.accept(users, user, password)
         return await _unless_gone(checking, receive) and credentials is not None
 
 

@@ -18,17 +18,13 @@ def prefers_openmetrics(accept: Sequence[str]) -> bool:
     """Whether Accept headers rank OpenMetrics (up to 1.0.0) at least as high as the text format."""
     openmetrics = text = 0.0
     for choice in _choices(accept):
-        if _is_openmetrics(choice):
-            openmetrics = max(openmetrics, choice.quality)
-        elif choice.name == "text/plain":
+        version = choice.options.get("version", "1.0.0")
+        if choice.name == "text/plain":
             text = max(text, choice.quality)
+        elif choice.name == "application/openmetrics-text" and version in _OPENMETRICS_VERSIONS:
+            openmetrics = max(openmetrics, choice.quality)
 
     return openmetrics > 0 and openmetrics >= text
-
-
-def _is_openmetrics(choice: Choice) -> bool:
-    known = choice.options.get("version", "1.0.0") in _OPENMETRICS_VERSIONS
-    return choice.name == "application/openmetrics-text" and known
 
 
 def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
@@ -38,15 +34,15 @@ def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
 
 
 def _choices(headers: Sequence[str]) -> Iterator[Choice]:
-    for entry in ",".join(headers).split(","):
-        name, *given = (part.strip().lower() for part in entry.split(";"))
+    for entry in ",".join(headers).lower().split(","):
+        name, *given = entry.split(";")
         options = dict(map(_option, given))
-        yield Choice(name, options, _quality(options.get("q", "1")))
+        yield Choice(name.strip(), options, _quality(options.get("q", "1")))
 
 
 def _option(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
-    return key.strip(), value.strip(' "')
+    return key.strip(), value.strip(' "\t')
 
 
 def _quality(text: str) -> float:

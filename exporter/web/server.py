@@ -42,26 +42,22 @@ def bind(address: tuple[str, int]) -> list[socket.socket]:
     Raises ListenError.
     """
     host, port = address
-    shown = _joined(host, port)
+    where = f"cannot listen on {_joined(host, port)}"
     try:
         if not host and socket.has_dualstack_ipv6():
             return [_listening(socket.AF_INET6, ("::", port), dual=True)]
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        return [
-            _listening(family, place)
-            for family, place in dict.fromkeys((info[0], info[4]) for info in found)
-        ]
+        places = dict.fromkeys((family, place) for family, _, _, _, place in found)
+        return [_listening(family, place) for family, place in places]
     except UnicodeError:
-        raise ListenError(f"cannot listen on {shown}: that is no host name") from None
+        raise ListenError(f"{where}: that is no host name") from None
+    except socket.gaierror as error:
+        what = error.strerror
     except OSError as error:
-        what = (
-            error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        )
-        raise ListenError(
-            f"cannot listen on {shown}: {what}; choose another --web.listen-address"
-        ) from None
+        what = os.strerror(error.errno or 0)
+    raise ListenError(f"{where}: {what}; choose another --web.listen-address")
 
 
 def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
@@ -160,8 +156,8 @@ def bound(sockets: Sequence[socket.socket]) -> list[str]:
 
 def addresses(sockets: Sequence[socket.socket]) -> list[str]:
     """Return `host:port` of each socket, as it stands in a URL on this machine."""
-    places = [listener.getsockname()[:2] for listener in sockets]
     anywhere = ("::", "0.0.0.0")  # noqa: S104 - what is bound to all addresses is found here too
+    places = [listener.getsockname()[:2] for listener in sockets]
     return [_joined("localhost" if host in anywhere else host, port) for host, port in places]
 
 
