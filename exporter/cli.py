@@ -168,22 +168,22 @@ def _path(text: str) -> str:
 
 
 def _check(options: argparse.Namespace) -> int:
+    clock = SystemClock()
+
     def load() -> Config:
         config = load_config(options.config)
-        check_files(config, SystemClock())
+        check_files(config, clock)
         return config
 
     config, access = _both(load, options.access)
-    for oddity in oddities(config):
-        warn(config.places.located(oddity))
-    for oddity in access.config.oddities:
+    odd = map(config.places.located, oddities(config))
+    for oddity in (*odd, *access.config.oddities):
         warn(oddity)
     say(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
     if options.access:
         say(f"SUCCESS: {options.access} is a valid web configuration")
-    if options.live and not asyncio.run(check_live(config, SystemClock())):
-        return FAILED
-    return OK
+    good = not options.live or asyncio.run(check_live(config, clock))
+    return OK if good else FAILED
 
 
 def _both(load: Callable[[], Config], web_config: Path | None) -> tuple[Config, Access]:

@@ -45,14 +45,10 @@ def configure(level: str, form: str, *, background: bool = False) -> None:
         structlog.processors.EventRenamer("msg"),
     ]
     formatter = structlog.stdlib.ProcessorFormatter
+    processors = [formatter.remove_processors_meta, *_renderers(form)]
     handler = _Background(Lines(sys.stderr)) if background else logging.StreamHandler(sys.stderr)
     handler.addFilter(_Once())
-    handler.setFormatter(
-        formatter(
-            foreign_pre_chain=shared,
-            processors=[formatter.remove_processors_meta, *_renderers(form)],
-        )
-    )
+    handler.setFormatter(formatter(foreign_pre_chain=shared, processors=processors))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.getLevelName("WARNING" if level == "warn" else level.upper()))
@@ -72,17 +68,20 @@ def configure(level: str, form: str, *, background: bool = False) -> None:
 def _renderers(form: str) -> list[structlog.typing.Processor]:
     if form == "json":
         return [structlog.processors.JSONRenderer()]
-    order = ["ts", "level", "logger", "msg"]
     logfmt = structlog.processors.LogfmtRenderer(
-        key_order=order, drop_missing=True, bool_as_flag=False
+        key_order=["ts", "level", "logger", "msg"],
+        drop_missing=True,
+        bool_as_flag=False,
     )
     return [_lists_as_text, logfmt]
 
 
 def _lists_as_text(_: object, __: str, event: EventDict) -> EventDict:
     """Join lists with commas, for logfmt has none."""
-    lists = {key: value for key, value in event.items() if isinstance(value, list | tuple)}
-    return {**event, **{key: ", ".join(map(str, value)) for key, value in lists.items()}}
+    for key, value in event.items():
+        if isinstance(value, list | tuple):
+            event[key] = ", ".join(map(str, value))
+    return event
 
 
 def flush() -> None:

@@ -43,11 +43,12 @@ _MODELS = (
 )
 _PEOPLE = 40
 _MODELS_A_REPOSITORY = 6
+_SHARE_OF_NEXT_KEY = 0.6  # of what the key before it is used
+_BURST = 1800  # seconds
 _HOURS = (2, 1, 1, 1, 1, 2, 4, 9, 16, 22, 24, 23, 18, 20, 24, 23, 20, 15, 9, 7, 6, 5, 4, 3)
 _WEEK = (1.0, 1.06, 1.08, 1.04, 0.9, 0.34, 0.28)
 _GROWTH_A_DAY = 1.002
-# 2026-01-01.
-_GROWTH_FROM = 20_454
+_GROWTH_FROM = 20_454  # 2026-01-01
 _CUMULATIVE = (0, *accumulate(_HOURS))
 
 
@@ -100,18 +101,21 @@ class Company:
 
     def _whole_day(self, day: int) -> Sequence[_DayOfStream]:
         rng = Random(f"{self._seed}/{day}")
-        level = _WEEK[(day + 3) % 7] * _GROWTH_A_DAY ** (day - _GROWTH_FROM)
-        plans = []
-        for stream in self._streams:
-            calls = round(stream.calls * level * rng.lognormvariate(0, 0.25))
-            latency = stream.latency * rng.uniform(0.85, 1.2)
-            conversation = f"conv-{rng.getrandbits(48):012x}"
-            violations: tuple[int, ...] = ()
-            if rng.random() < 0.04:
-                start, count = rng.randrange(SECONDS_A_DAY - 1800), rng.randint(2, 24)
-                violations = tuple(sorted(start + rng.randrange(1800) for _ in range(count)))
-            plans.append(_DayOfStream(stream, conversation, calls, latency, violations))
-        return plans
+        weekday = (day + 3) % 7
+        level = _WEEK[weekday] * _GROWTH_A_DAY ** (day - _GROWTH_FROM)
+        return [_day_of(stream, level, rng) for stream in self._streams]
+
+
+def _day_of(stream: _Stream, level: float, rng: Random) -> _DayOfStream:
+    calls = round(stream.calls * level * rng.lognormvariate(0, 0.25))
+    latency = stream.latency * rng.uniform(0.85, 1.2)
+    conversation = f"conv-{rng.getrandbits(48):012x}"
+    violations = []
+    if rng.random() < 0.04:
+        start = rng.randrange(SECONDS_A_DAY - _BURST)
+        count = rng.randint(2, 24)
+        violations = [start + rng.randrange(_BURST) for _ in range(count)]
+    return _DayOfStream(stream, conversation, calls, latency, tuple(sorted(violations)))
 
 
 def _streams(rng: Random) -> Iterator[_Stream]:
@@ -120,9 +124,8 @@ def _streams(rng: Random) -> Iterator[_Stream]:
         repository = f"{name}-{rng.getrandbits(24):06x}"
         size = rng.lognormvariate(2.6, 0.9)
         keys = [f"{name}-{key}-{rng.getrandbits(24):06x}" for key in _KEYS]
-        weights = [0.6**rank for rank in range(len(keys))]
         models = rng.sample(_MODELS, _MODELS_A_REPOSITORY)
-        for (key, weight), used in product(zip(keys, weights, strict=True), models):
+        for (rank, key), used in product(enumerate(keys), models):
             kind, model, host, tokens_in, tokens_out, latency = used
             for user in rng.sample(people, rng.randint(1, 4)):
                 dimensions = {
@@ -134,7 +137,7 @@ def _streams(rng: Random) -> Iterator[_Stream]:
                     "host": host,
                     "userUuid": user,
                 }
-                calls = size * weight * rng.lognormvariate(0.5, 0.8)
+                calls = size * _SHARE_OF_NEXT_KEY**rank * rng.lognormvariate(0.5, 0.8)
                 spread = rng.uniform(0.7, 1.4)
                 yield _Stream(
                     dimensions,
@@ -148,29 +151,30 @@ def _streams(rng: Random) -> Iterator[_Stream]:
 def _share_of_day(second: float) -> float:
     """Return how much of a day's usage has happened by a second of the day, from 0 to 1."""
     hour = min(int(second // 3600), 23)
-    return (_CUMULATIVE[hour] + _HOURS[hour] * (second / 3600 - hour)) / _CUMULATIVE[-1]
+    of_hour = second / 3600 - hour
+    return (_CUMULATIVE[hour] + _HOURS[hour] * of_hour) / _CUMULATIVE[-1]
 
 
 def _record(day: int, plan: _DayOfStream, calls: int, happened: int) -> RawRecord:
     told = _told(plan, calls, happened)
     usual = {Kind.COUNT: calls, Kind.BIG_COUNT: calls, Kind.MEAN: told["latency_ms"]}
-    amounts = {field: told.get(field, usual[kind]) for field, kind in FIELD_KINDS.items()}
-    written = {
-        field: str(amount) if FIELD_KINDS[field] is Kind.BIG_COUNT else amount
-        for field, amount in amounts.items()
-    }
-    return {
+    record: RawRecord = {
         "timestamp": midnight(day),
         **plan.stream.dimensions,
         "conversationUuid": plan.conversation,
-        **written,
     }
+    for field, kind in FIELD_KINDS.items():
+        amount = told.get(field, usual[kind])
+        record[field] = str(amount) if kind is Kind.BIG_COUNT else amount
+    return record
 
 
 def _told(plan: _DayOfStream, calls: int, happened: int) -> dict[str, int | float]:
     """Return the amounts that the company has a story for; every other field gets a usual one."""
-    stream, violations = plan.stream, min(happened, calls)
-    high, medium = (violations + 3) // 6, (violations + 1) // 3
+    stream = plan.stream
+    violations = min(happened, calls)
+    high = (violations + 3) // 6
+    medium = (violations + 1) // 3
     return {
         "apiCalls": calls,
         "tokensIn": calls * stream.tokens_in,
