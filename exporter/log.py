@@ -27,8 +27,7 @@ _OWN = "exporter"
 # Seconds in which a library says the same only once, and how many messages are remembered for it.
 _REPEATED = 60.0
 _MAX_REMEMBERED = 100
-# Seconds for the last lines to be written at the end.
-_LAST_LINES = 1.0
+_LAST_LINES = 0.5  # seconds for them to be written at the end
 
 
 def configure(level: str, form: str, *, background: bool = False) -> None:

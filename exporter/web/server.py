@@ -19,7 +19,8 @@ from exporter.web.access import Access
 from exporter.web.authentication import Authentication
 from exporter.web.connections import Connection, Connections
 
-_GRACE = 1  # seconds for scrapes under way when the process ends
+_GRACE = 0.5  # seconds for scrapes under way when the process ends
+_LAST_RESORT = 2  # seconds, after which uvicorn gives up and says so
 _ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
@@ -128,7 +129,7 @@ def serving(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE + 1,
+        timeout_graceful_shutdown=_LAST_RESORT,
     )
     return Server(config, connections or Connections(), access)
 
