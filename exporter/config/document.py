@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from exporter.clock import Clock
+from exporter.clock import Clock, SystemClock
 from exporter.config.places import Location, Places, dotted, place_of
 from exporter.errors import ConfigError, Problem
 
@@ -25,14 +25,15 @@ _YAMLS_OWN_WORDS = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|[][{},:.!> -])')*""")
 """As much of one of YAML's messages as quotes no more than YAML's own signs."""
 
 
-def read(path: Path, clock: Clock, places: Places, problems: list[Problem]) -> Any:
+def read(path: Path, places: Places, problems: list[Problem], clock: Clock | None = None) -> Any:
     """Return a file's content; note the place of each node, and what is wrong with single ones.
 
-    Raises ConfigError where nothing can be made of the file; no message shows a value.
+    A pipe has a second, by the machine's clock unless another is given. Raises ConfigError where
+    nothing can be made of the file; no message shows a value.
     """
     name = str(path)
     try:
-        text = _content(path, clock).decode("utf-8-sig")
+        text = _content(path, clock or SystemClock()).decode("utf-8-sig")
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:

@@ -18,13 +18,17 @@ def prefers_openmetrics(accept: Sequence[str]) -> bool:
     """Whether Accept headers rank OpenMetrics (up to 1.0.0) at least as high as the text format."""
     openmetrics = text = 0.0
     for choice in _choices(accept):
-        version = choice.options.get("version", "1.0.0")
-        if choice.name == "text/plain":
-            text = max(text, choice.quality)
-        elif choice.name == "application/openmetrics-text" and version in _OPENMETRICS_VERSIONS:
+        if _is_openmetrics(choice):
             openmetrics = max(openmetrics, choice.quality)
+        elif choice.name == "text/plain":
+            text = max(text, choice.quality)
 
     return openmetrics > 0 and openmetrics >= text
+
+
+def _is_openmetrics(choice: Choice) -> bool:
+    known = choice.options.get("version", "1.0.0") in _OPENMETRICS_VERSIONS
+    return choice.name == "application/openmetrics-text" and known
 
 
 def accepts_gzip(accept_encoding: Sequence[str]) -> bool:

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from clocks import FakeClock
 
+from exporter.config.document import read
 from exporter.config.load import load_config
+from exporter.config.places import Places
 from exporter.errors import ConfigError
 
 CANARY = "canary"  # stands for a secret: no message may ever show it
+CONTENT = {"api": {"login": {"email": "me@example.com", "password": CANARY}}}
 SIGN_IN = "login: {email: me@example.com, password: canary}"
 
 
@@ -252,14 +255,14 @@ def test_a_pipe_is_read_but_not_waited_for(pipe):
     """A configuration may come out of a pipe, also one that does not end."""
     path, writing = pipe
     os.write(writing, f"api: {{{SIGN_IN}}}".encode())
-    assert load_config(path, Looks()).api.login.email == "me@example.com"
+    assert read(path, Places(), [], Looks()) == CONTENT
 
 
 def test_a_pipe_that_nobody_writes_into_is_refused(pipe):
     """A silent pipe holds up nothing."""
     path, _ = pipe
     with pytest.raises(ConfigError, match="nothing comes out of this pipe"):
-        load_config(path, Looks())
+        read(path, Places(), [], Looks())
 
 
 def test_a_pipe_that_drips_is_not_waited_for(pipe):
@@ -267,7 +270,7 @@ def test_a_pipe_that_drips_is_not_waited_for(pipe):
     path, writing = pipe
     os.write(writing, f"api: {{{SIGN_IN}}}\n".encode())
     clock = Looks(0.3, lambda: os.write(writing, b"#"))
-    assert load_config(path, clock).api.login.email == "me@example.com"
+    assert read(path, Places(), [], clock) == CONTENT
     assert clock.seen < 10
 
 

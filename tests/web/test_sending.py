@@ -29,9 +29,7 @@ async def chunks(readers, pieces):
     return sizes[:-1]  # the last one says that this was all
 
 
-@pytest.mark.parametrize(
-    ("others", "chunk"), [(0, MIB), (3, MIB), (4, 128 * KIB), (50, 128 * KIB)]
-)
+@pytest.mark.parametrize(("others", "chunk"), [(0, MIB), (3, MIB), (4, 128 * KIB), (50, 128 * KIB)])
 async def test_few_readers_get_large_chunks(others, chunk):
     """Up to four readers get a megabyte at a time; more of them an eighth, whatever they take."""
     readers = Readers()
