@@ -65,7 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    logs, config, access, web = _log_flags(), _config_flags(), _access_flags(), _web_flags()
+    logs, web = _log_flags(), _web_flags()
+    text = "YAML; environment and defaults fill the rest"
+    config = _file_flag("--config.file", "config", text)
+    text = "TLS, passwords and headers, as in Prometheus's exporters (none)"
+    access = _file_flag("--web.config.file", "access", text)
     parser = argparse.ArgumentParser(
         prog="flashback-exporter",
         description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
@@ -107,17 +111,9 @@ def _log_flags() -> argparse.ArgumentParser:
     return flags
 
 
-def _config_flags() -> argparse.ArgumentParser:
+def _file_flag(name: str, option: str, text: str) -> argparse.ArgumentParser:
     flags = _flags()
-    text = "YAML; environment and defaults fill the rest"
-    flags.add_argument("--config.file", dest="config", type=_file, metavar="FILE", help=text)
-    return flags
-
-
-def _access_flags() -> argparse.ArgumentParser:
-    flags = _flags()
-    text = "TLS, passwords and headers, as in Prometheus's exporters (none)"
-    flags.add_argument("--web.config.file", dest="access", type=_file, metavar="FILE", help=text)
+    flags.add_argument(name, dest=option, type=_file, metavar="FILE", help=text)
     return flags
 
 

@@ -69,7 +69,8 @@ class Access:
     def _read_tls(self, settings: TlsSettings) -> None:
         try:
             tls = tls_in_use(settings)
-            refuse(_emptied(settings))
+            if settings.client_ca_file and not authorities(settings.client_ca_file):
+                refuse([settings.problem("client_ca_file", "expected a certificate in it")])
         except ConfigError as error:
             _keep_last_good(error)
             return
@@ -80,11 +81,6 @@ class Access:
 def _keep_last_good(error: ConfigError) -> None:
     problems = [str(problem) for problem in error.problems]
     _log.error("web configuration not taken up, the last good one stays", problems=problems)
-
-
-def _emptied(settings: TlsSettings) -> Iterator[Problem]:
-    if settings.client_ca_file and not authorities(settings.client_ca_file):
-        yield settings.problem("client_ca_file", "expected a certificate in it")
 
 
 def _loosened(where: str, before: WebConfig, after: WebConfig) -> Iterator[Problem]:

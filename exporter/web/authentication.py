@@ -2,8 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping
 
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,7 +12,7 @@ from exporter.config.password_hash import PasswordHash
 from exporter.web.access import Access
 from exporter.web.passwords import Passwords
 
-_SCHEME = b"basic "
+_SCHEME = "basic "
 _LINE_ENDS = str.maketrans({chr(code): " " for code in (*range(32), 127)})
 
 
@@ -38,7 +39,7 @@ class Authentication:
         self, users: Mapping[str, PasswordHash], scope: Scope, receive: Receive
     ) -> bool:
         """Whether a request shows a right password; any other takes as long as a wrong one."""
-        header = _authorization(scope["headers"])
+        header = Headers(scope=scope).get("authorization")
         if header is None:
             return False
         credentials = _credentials(header)
@@ -66,11 +67,7 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    return next((value for name, value in headers if name == b"authorization"), None)
-
-
-def _credentials(header: bytes) -> tuple[bytes, bytes] | None:
+def _credentials(header: str) -> tuple[bytes, bytes] | None:
     """Return user and password of a header of the scheme Basic, as Go reads it."""
     scheme, encoded = header[: len(_SCHEME)], header[len(_SCHEME) :]
     if scheme.lower() != _SCHEME or len(encoded) % 4:  # Python overlooks padding that is too long
@@ -85,15 +82,13 @@ def _credentials(header: bytes) -> tuple[bytes, bytes] | None:
 
 def _adding(headers: Mapping[str, str], send: Send) -> Send:
     """Return a way to send that adds headers, in place of an answer's own of these names."""
-    added = {
-        name.lower().encode(): value.translate(_LINE_ENDS).strip().encode()
-        for name, value in headers.items()
-    }
+    lines = {name: value.translate(_LINE_ENDS).strip() for name, value in headers.items()}
+    # Starlette writes Latin-1, and browsers and Go UTF-8.
+    added = {name: line.encode().decode("latin-1") for name, line in lines.items()}
 
     async def adding(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = [pair for pair in message.get("headers", ()) if pair[0].lower() not in added]
-            message = {**message, "headers": [*own, *added.items()]}
+            MutableHeaders(scope=message).update(added)
         await send(message)
 
     return adding
