@@ -43,7 +43,7 @@ Post = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 
 
 def account(api: Api) -> object:
-    """Return what is equal for two configurations that get tokens of one account in one way."""
+    """Return what tells accounts apart: where it is equal, the tokens can be taken over."""
     return api.base_url, api.authorization is None, api.email, api.refresh_token_file
 
 

@@ -66,7 +66,7 @@ class RefreshToken:
         return None
 
     def warn_before_spending(self) -> None:
-        """Log it where a token from the file is about to be spent for one that cannot be saved."""
+        """Log an error where the token in the file is about to be spent, and the next not saved."""
         if self._path is None or self._value != self._seen_in_file:
             return
         if self._value == self._warned_of:

@@ -12,10 +12,10 @@ from exporter.errors import PollError, Reason, RefusedError
 
 _DEFAULT_LIFETIME = 3600.0
 
-# An expiry that leaves a token less was misread, for example because of a wrong clock.
+# No token is issued for less. An expiry that says so was misread, because of a wrong clock say.
 _LEAST_LIFETIME = 30.0
 
-# A token is renewed so long before it expires, or after four fifths of a short life.
+# How long before its expiry a token is renewed; a short-lived one, after four fifths of its life.
 _SECONDS_BEFORE_EXPIRY = 300.0
 
 

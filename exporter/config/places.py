@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import yaml
 
-from exporter.errors import ConfigError, Problem
+from exporter.errors import Problem, noting, refuse
 
 Location = tuple[str | int, ...]
 """The way to a value: names of keys and numbers of entries."""
@@ -50,18 +50,17 @@ class Places:
         self._of[key] = place
 
     def located(self, problem: Problem) -> Problem:
-        """Return a problem that names a key alone with its place, or that of the key around it."""
+        """Return a problem with the place of its key, or of the nearest key around it."""
         key = nearest = problem.where
-        while nearest and nearest not in self._of:
-            nearest = _LAST_STEP.sub("", nearest) if _LAST_STEP.search(nearest) else ""
-        known = nearest or not key
-        place = self._of.get(nearest, self.source) if known else self.source
-        return Problem(": ".join(filter(None, (place, key))), problem.message)
+        while nearest not in self._of and _LAST_STEP.search(nearest):
+            nearest = _LAST_STEP.sub("", nearest)
+        place = self._of.get(nearest, self.source)
+        return Problem(f"{place}: {key}" if key else place, problem.message)
 
     @contextmanager
     def locating(self) -> Iterator[None]:
-        """Give the problems of a ConfigError that name keys alone their places."""
-        try:
+        """Add places to the problems of a ConfigError, which name no more than keys."""
+        problems: list[Problem] = []
+        with noting(problems):
             yield
-        except ConfigError as error:
-            raise ConfigError([self.located(problem) for problem in error.problems]) from error
+        refuse(map(self.located, problems))

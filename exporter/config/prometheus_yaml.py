@@ -42,9 +42,9 @@ class PrometheusYaml:
         self._resolver = yaml.resolver.Resolver()
         self._root = self._first_document(path)
 
-    def section(self, known: Set[str], unsupported: Set[str]) -> "Section":
+    def section(self, known: Set[str], unsupported: Set[str]) -> "YamlSection":
         """Return the keys of the file itself."""
-        return Section(self, self._root, "", known, unsupported)
+        return YamlSection(self, self._root, "", known, unsupported)
 
     def add_problem(self, node: yaml.Node | None, where: str, message: str) -> None:
         """Note what is wrong with a node, or with the whole file."""
@@ -128,7 +128,7 @@ class PrometheusYaml:
         return ConfigError([Problem(place, message)])
 
 
-class Section:
+class YamlSection:
     """The keys of one mapping, by the names that a program knows.
 
     Keys that are `unsupported` belong to the format, but not here. What is wrong is added to the
@@ -169,9 +169,9 @@ class Section:
         """Whether a key is neither left out nor null."""
         return not _is_null(self._values.get(key))
 
-    def section(self, name: str, known: Set[str], unsupported: Set[str]) -> "Section":
+    def section(self, name: str, known: Set[str], unsupported: Set[str]) -> "YamlSection":
         """Return a section of the file itself."""
-        return Section(self._file, self._values.get(name), name, known, unsupported)
+        return YamlSection(self._file, self._values.get(name), name, known, unsupported)
 
     def text(self, key: str) -> str:
         """Return the text of a key, the empty one where there is none."""

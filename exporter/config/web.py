@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from exporter.config.password_hash import PasswordHash, parse_hash
-from exporter.config.prometheus_yaml import PrometheusYaml, Section
+from exporter.config.prometheus_yaml import PrometheusYaml, YamlSection
 from exporter.errors import Problem, refuse
 
 _SECTIONS = {"tls_server_config", "http_server_config", "basic_auth_users"}
@@ -128,7 +128,7 @@ def load_web_config(path: Path) -> WebConfig:
     return WebConfig(tls, users, sent, tuple(oddities))
 
 
-def _tls(section: Section, path: Path) -> TlsSettings | None:
+def _tls(section: YamlSection, path: Path) -> TlsSettings | None:
     """Return None where TLS is off: no file is named, and nothing asked of clients."""
     names = {key: section.text(key) for key in ("cert_file", "key_file", "client_ca_file")}
     sans = section.texts("client_allowed_sans")
@@ -157,7 +157,7 @@ def _tls(section: Section, path: Path) -> TlsSettings | None:
     )
 
 
-def _min_version(section: Section) -> ssl.TLSVersion:
+def _min_version(section: YamlSection) -> ssl.TLSVersion:
     if not section.has("min_version"):
         return ssl.TLSVersion.TLSv1_2
     version = _VERSIONS.get(section.text("min_version"))
@@ -166,7 +166,7 @@ def _min_version(section: Section) -> ssl.TLSVersion:
     return version or ssl.TLSVersion.TLSv1_2
 
 
-def _client_auth(section: Section, asked: str) -> ClientAuth:
+def _client_auth(section: YamlSection, asked: str) -> ClientAuth:
     try:
         return ClientAuth(asked or ClientAuth.NONE)
     except ValueError:
@@ -181,7 +181,7 @@ def _client_auth(section: Section, asked: str) -> ClientAuth:
     return ClientAuth.REQUIRE_AND_VERIFY
 
 
-def _odd_absence(where: str, section: Section) -> Iterator[Problem]:
+def _odd_absence(where: str, section: YamlSection) -> Iterator[Problem]:
     if not section.is_empty:
         yield Problem(where, "TLS is off without cert_file")
 

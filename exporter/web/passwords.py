@@ -87,9 +87,10 @@ class Passwords:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[bool]:
-        """Wait for a turn, which who came last has next: under a flood, the first wait in vain.
+        """Wait for a turn, and hand out whether there was one.
 
-        Where too many wait, the one that came first goes without: False.
+        Whoever came last is next: under a flood of guesses, those wait in vain that came first.
+        Where too many wait, the one that came first goes without.
         """
         if self._busy and not await self._queue():
             yield False
