@@ -13,7 +13,8 @@ import math
 import re
 import string
 from collections.abc import Iterator
-from urllib.parse import quote, quote_plus, unquote_to_bytes
+from itertools import pairwise
+from urllib.parse import quote, quote_plus
 
 TOO_SHORT = 6
 """A shorter secret is part of too many words to be cut out: then the whole text is hidden."""
@@ -113,7 +114,8 @@ class _Reading:
 
 
 def _readings(text: str) -> list[_Reading]:
-    readings = [_Reading(text, [(at, at + 1) for at in range(len(text))])]
+    ends = range(len(text) + 1)
+    readings = [_Reading(text, list(pairwise(ends)))]
     while len(readings) < _MAX_LAYERS:
         following = readings[-1].resolved()
         if following.text == readings[-1].text:
@@ -130,17 +132,19 @@ def _meaning(escape: re.Match[str]) -> str:
     """Return what an escape, or a row of them, stands for."""
     written = escape[0]
     match escape.lastgroup:
-        case "percent":
-            return _decoded(unquote_to_bytes(written))
         case "html":
             return html.unescape(written)
-        case "hex":
-            return _decoded(bytes.fromhex(written.replace("\\x", "")))
-        case "unicode":
-            units = bytes.fromhex(written.replace("\\u", ""))
-            return units.decode("utf-16-be", "replace")
-        case _:
+        case "sign":
             return escape["sign"]
+        case "unicode":
+            return _bytes_in(written).decode("utf-16-be", "replace")
+        case _:
+            return _decoded(_bytes_in(written))
+
+
+def _bytes_in(escapes: str) -> bytes:
+    digits = re.sub(r"%|\\[xu]", "", escapes)
+    return bytes.fromhex(digits)
 
 
 def _decoded(content: bytes) -> str:
@@ -160,7 +164,8 @@ def _hex_digits(secret: str) -> re.Pattern[str]:
     content = secret.encode(errors="replace")
     if len(content) < _LEAST_HEX:
         return _NOTHING
-    return re.compile("[ :]?".join(f"{byte:02x}" for byte in content), re.ASCII | re.IGNORECASE)
+    digits = content.hex(" ").replace(" ", "[ :]?")
+    return re.compile(digits, re.IGNORECASE)
 
 
 def _base64_forms(secret: str) -> Iterator[str]:
@@ -208,7 +213,8 @@ def _without(text: str, found: list[tuple[int, int, str]]) -> str:
     Of parts that overlap, the first and longest gives the name.
     """
     kept, position = "", 0
-    for start, end, name in sorted(found, key=lambda part: (part[0], -part[1])):
+    found.sort(key=lambda part: (part[0], -part[1]))
+    for start, end, name in found:
         if start >= position:
             kept += f"{text[position:start]}<{name}>"
         position = max(position, end)

@@ -157,7 +157,8 @@ class YamlSection:
             elif text in self._values and not merged:
                 fault = "duplicate key"
             if fault:
-                file.add_problem(key, self._inner(text), fault)
+                _, where = self._at(text)
+                file.add_problem(key, where, fault)
             self._values[text] = value
 
     @property
@@ -171,30 +172,32 @@ class YamlSection:
 
     def section(self, name: str, known: Set[str], unsupported: Set[str]) -> "YamlSection":
         """Return a section of the file itself."""
-        return YamlSection(self._file, self._values.get(name), name, known, unsupported)
+        node, _ = self._at(name)
+        return YamlSection(self._file, node, name, known, unsupported)
 
     def text(self, key: str) -> str:
         """Return the text of a key, the empty one where there is none."""
-        return self._file.text(self._values.get(key), self._inner(key))
+        return self._file.text(*self._at(key))
 
     def texts(self, key: str) -> tuple[str, ...] | None:
         """Return the list of texts of a key, or None where there is no list."""
-        node, where = self._values.get(key), self._inner(key)
+        node, where = self._at(key)
         if _is_null(node):
             return None
         if not isinstance(node, yaml.SequenceNode):
             self._file.add_problem(node, where, "expected a list")
             return None
-        return tuple(self._file.text(item, f"{where}[{n}]") for n, item in enumerate(node.value))
+        items = enumerate(node.value)
+        return tuple(self._file.text(item, f"{where}[{number}]") for number, item in items)
 
     def each(self, key: str, convert: Callable[[str, str], _T]) -> dict[str, _T]:
         """Return what `convert` makes of each name and text in a mapping.
 
         Its ValueError says what was expected.
         """
-        where = self._inner(key)
+        mapping, where = self._at(key)
         texts: dict[str, tuple[str, yaml.Node]] = {}
-        for node, value, _ in self._file.entries(self._values.get(key), where):
+        for node, value, _ in self._file.entries(mapping, where):
             name = self._file.text(node, where)
             if name in texts:
                 self._file.add_problem(node, f"{where}.{name}", "duplicate key")
@@ -209,11 +212,12 @@ class YamlSection:
 
     def add_problem(self, key: str, message: str) -> None:
         """Note what is wrong with a key, or that it is missing."""
-        node = self._values.get(key, self._node)
-        self._file.add_problem(node, self._inner(key), message)
+        node, where = self._at(key)
+        self._file.add_problem(node or self._node, where, message)
 
-    def _inner(self, key: str) -> str:
-        return f"{self.name}.{key}".lstrip(".")
+    def _at(self, key: str) -> tuple[yaml.Node | None, str]:
+        """Return the value of a key, and the key as it is called within the file."""
+        return self._values.get(key), f"{self.name}.{key}".lstrip(".")
 
 
 def _is_null(node: yaml.Node | None) -> bool:

@@ -84,8 +84,7 @@ class Acceptor:
         if not self._connections.admit(connection):
             client.close()
             return
-        connect = self._connect(connection, client)
-        connecting = self._loop.create_task(connect, name="connect")
+        connecting = self._loop.create_task(self._connect(connection, client), name="connect")
         self._arriving[connecting] = connection
         if connection.tls:
             connection.handshake = connecting

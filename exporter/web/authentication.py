@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 from collections.abc import Coroutine, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,7 +14,7 @@ from exporter.web.access import Access
 from exporter.web.passwords import Passwords
 
 _SCHEME = "basic "
-_LINE_ENDS = str.maketrans({chr(code): " " for code in (*range(32), 127)})
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Authentication:
@@ -82,9 +83,11 @@ def _credentials(header: str) -> tuple[bytes, bytes] | None:
 
 def _adding(headers: Mapping[str, str], send: Send) -> Send:
     """Return a way to send that adds headers, in place of an answer's own of these names."""
-    lines = {name: value.translate(_LINE_ENDS).strip() for name, value in headers.items()}
-    # Starlette writes Latin-1, and browsers and Go UTF-8.
-    added = {name: line.encode().decode("latin-1") for name, line in lines.items()}
+    added = {}
+    for name, value in headers.items():
+        line = _CONTROLS.sub(" ", value).strip()
+        # It goes out as UTF-8, and Starlette writes Latin-1.
+        added[name] = line.encode().decode("latin-1")
 
     async def adding(message: Message) -> None:
         if message["type"] == "http.response.start":

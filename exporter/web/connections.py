@@ -214,7 +214,8 @@ class Connections:
 
     def admit(self, newcomer: Connection) -> bool:
         """Give a newcomer a place, and return whether there was one."""
-        if len(self._open) >= self._most and not self.make_room(newcomer.loop.time()):
+        is_full = len(self._open) >= self._most
+        if is_full and not self.make_room(newcomer.loop.time()):
             return False
         self._open.add(newcomer)
         return True

@@ -79,7 +79,8 @@ def _rows(status: Status) -> str:
     def rank(state: QueryState) -> tuple[bool, bool]:
         return not _failing(state, status.now), state.last is not None
 
-    return "".join(_row(state, status) for state in sorted(status.states.values(), key=rank))
+    ranked = sorted(status.states.values(), key=rank)
+    return "".join(_row(state, status) for state in ranked)
 
 
 def _row(state: QueryState, status: Status) -> str:
@@ -162,8 +163,11 @@ def _error(state: QueryState, now: float) -> str:
 
 
 def _question(query: Query) -> str:
-    given = {name: values for name, values in query.filters.model_dump().items() if values}
-    filters = [f"<code>{escape(name)}={escape(', '.join(of))}</code>" for name, of in given.items()]
+    filters = [
+        f"<code>{escape(name)}={escape(', '.join(values))}</code>"
+        for name, values in query.filters
+        if values
+    ]
     labels = escape(", ".join(query.labels)) or "nothing"
     return f"{''.join(filters) or 'no filters'}<small>by {labels}</small>"
 

@@ -21,7 +21,7 @@ from exporter.web.connections import Connection, Connections
 
 _GRACE = 0.5  # seconds for scrapes under way when the process ends
 _LAST_RESORT = 2  # seconds, after which uvicorn gives up and says so
-_ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
+_ORIGIN = re.compile(r"^https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 
@@ -138,9 +138,9 @@ def _forgiving(app: ASGIApp) -> ASGIApp:
     """Return the application for clients who name the whole URL, as to a proxy, or go away."""
 
     async def forgiving(scope: Scope, receive: Receive, send: Send) -> None:
-        absolute = _ORIGIN.match(scope["path"])
-        if absolute:
-            scope = {**scope, "path": scope["path"][absolute.end() :] or "/"}
+        path = _ORIGIN.sub("", scope["path"]) or "/"
+        if path != scope["path"]:
+            scope = {**scope, "path": path}
         with suppress(ClientDisconnect):
             await app(scope, receive, send)
 
@@ -164,7 +164,7 @@ def addresses(sockets: Sequence[socket.socket]) -> list[str]:
 
 def on_loopback(sockets: Sequence[socket.socket]) -> bool:
     """Whether nobody but this machine reaches any of the sockets."""
-    hosts = [listener.getsockname()[0].partition("%")[0] for listener in sockets]
+    hosts = [listener.getsockname()[0] for listener in sockets]
     return all(ipaddress.ip_address(host).is_loopback for host in hosts)
 
 
