@@ -27,6 +27,8 @@ from exporter.web.server import bind, parse_address, serving
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
 
 _PORT = 9877
+# Neither a page of the exporter's own nor a pattern or more than a path.
+_PATH = re.compile(r"/(?!-/)[^{}?# ]*")
 
 _log = structlog.get_logger(__name__)
 
@@ -158,7 +160,7 @@ def _file(text: str) -> Path:
 
 
 def _path(text: str) -> str:
-    if not text.startswith("/") or text.startswith("/-/") or set(text) & set("{}?# "):
+    if not _PATH.fullmatch(text):
         raise argparse.ArgumentTypeError("expected a path such as /metrics")
     return text
 

@@ -135,8 +135,10 @@ class _Once(logging.Filter):
         """Return whether a record is to be logged."""
         if record.name.split(".")[0] == _OWN:
             return True
-        said = (record.name, str(record.msg).partition("\n")[0])
-        if 0 <= record.created - self._said.get(said, float("-inf")) < _REPEATED:
+        message, _, _ = str(record.msg).partition("\n")
+        said = record.name, message
+        seconds = record.created - self._said.get(said, float("-inf"))
+        if 0 <= seconds < _REPEATED:
             self._left_out[said] += 1
             return False
         if len(self._said) >= _MAX_REMEMBERED:

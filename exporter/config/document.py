@@ -68,7 +68,8 @@ def _content(path: Path, clock: Clock) -> bytes:
     """
     with FileIO(path, opener=_opened) as file:
         mode = os.fstat(file.fileno()).st_mode
-        content = file.read(_MAX_BYTES + 1) if stat.S_ISREG(mode) else _piped(file, clock)
+        is_regular = stat.S_ISREG(mode)
+        content = file.read(_MAX_BYTES + 1) if is_regular else _piped(file, clock)
     if not content and stat.S_ISFIFO(mode):
         raise _unusable(str(path), "expected a file; nothing comes out of this pipe")
     if len(content) > _MAX_BYTES:
@@ -84,8 +85,9 @@ def _piped(file: FileIO, clock: Clock) -> bytes:
     end = clock.monotonic() + _PATIENCE
     content = b""
     while len(content) <= _MAX_BYTES:
-        seconds = end - clock.monotonic()
-        if seconds <= 0 or not select.select([file], [], [], seconds)[0]:
+        seconds = max(0.0, end - clock.monotonic())
+        readable, _, _ = select.select([file], [], [], seconds)
+        if not readable or not seconds:
             break
         piece = file.read(_MAX_BYTES)
         if not piece:

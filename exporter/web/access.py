@@ -5,6 +5,7 @@ stays.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -12,8 +13,6 @@ import structlog
 from exporter.config.web import TlsSettings, WebConfig, load_web_config
 from exporter.errors import ConfigError, Problem, refuse
 from exporter.web.tls import TlsInUse, authorities, tls_in_use
-
-Appearance = tuple[int, ...]
 
 _log = structlog.get_logger(__name__)
 
@@ -30,7 +29,7 @@ class Access:
         Raises ConfigError where they cannot be used.
         """
         self._path = path
-        self._appearance = _appearance(path)
+        self._appearance = _appearance(path) if path else ()
         self._config = load_web_config(path) if path else WebConfig()
         settings = self._config.tls
         self._tls_source = _tls_source(settings)
@@ -39,10 +38,11 @@ class Access:
     @property
     def config(self) -> WebConfig:
         """What the file says now, or said when it was last good."""
-        appearance = _appearance(self._path)
-        if self._path and appearance != self._appearance:
-            self._appearance = appearance
-            self._read_config(self._path)
+        if self._path:
+            appearance = _appearance(self._path)
+            if appearance != self._appearance:
+                self._appearance = appearance
+                self._read_config(self._path)
         return self._config
 
     @property
@@ -56,31 +56,29 @@ class Access:
         return self._tls
 
     def _read_config(self, path: Path) -> None:
-        try:
+        with _keeping_the_last_good():
             config = load_web_config(path)
             refuse(_loosened(str(path), self._config, config))
-        except ConfigError as error:
-            _keep_last_good(error)
-            return
-        self._config = config
-        oddities = [str(oddity) for oddity in config.oddities]
-        _log.info("web configuration read again", users=len(config.users), oddities=oddities)
+            self._config = config
+            oddities = [str(oddity) for oddity in config.oddities]
+            _log.info("web configuration read again", users=len(config.users), oddities=oddities)
 
     def _read_tls(self, settings: TlsSettings) -> None:
-        try:
+        with _keeping_the_last_good():
             tls = tls_in_use(settings)
             if settings.client_ca_file and not authorities(settings.client_ca_file):
                 refuse([settings.problem("client_ca_file", "expected a certificate in it")])
-        except ConfigError as error:
-            _keep_last_good(error)
-            return
-        self._tls = tls
-        _log.info("certificate of the web server read again", file=str(settings.cert_file))
+            self._tls = tls
+            _log.info("certificate of the web server read again", file=str(settings.cert_file))
 
 
-def _keep_last_good(error: ConfigError) -> None:
-    problems = [str(problem) for problem in error.problems]
-    _log.error("web configuration not taken up, the last good one stays", problems=problems)
+@contextmanager
+def _keeping_the_last_good() -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        problems = [str(problem) for problem in error.problems]
+        _log.error("web configuration not taken up, the last good one stays", problems=problems)
 
 
 def _loosened(where: str, before: WebConfig, after: WebConfig) -> Iterator[Problem]:
@@ -102,10 +100,8 @@ def _loosened_tls(before: TlsSettings, after: TlsSettings) -> Iterator[Problem]:
         yield after.problem("client_allowed_sans", "the list is removed by a restart only")
 
 
-def _appearance(path: Path | None) -> Appearance:
+def _appearance(path: Path) -> tuple[int, ...]:
     """Return what changes when a file does; a missing one looks like nothing."""
-    if path is None:
-        return ()
     try:
         found = path.stat()
     except (OSError, ValueError):
