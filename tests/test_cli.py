@@ -24,6 +24,7 @@ from exporter.demo.simulator import EMAIL, PASSWORD, Fault
 from exporter.web.server import addresses, bind, bound, parse_address
 
 CANARY = "canary"
+ANYWHERE = "--web.listen-address=127.0.0.1:0"
 READ_ONLY = "/sys/kernel/uevent_seqnum"  # a file with one line that nobody can change, root neither
 
 
@@ -356,7 +357,7 @@ def test_check_reads_the_files_that_a_configuration_names(
         assert re.match(rf"flashback-exporter: {path}:2:\d+: {key}", line)
 
 
-@pytest.mark.parametrize("command", [[], ["check"]])
+@pytest.mark.parametrize("command", [[ANYWHERE], ["check"]])
 def test_a_tls_file_that_cannot_be_used_is_reported_at_its_line(command, configuration, run):
     """The daemon, too, says in which line the file is named that it cannot use."""
     path = configuration(
@@ -367,7 +368,7 @@ def test_a_tls_file_that_cannot_be_used_is_reported_at_its_line(command, configu
     assert re.match(rf"flashback-exporter: {path}:[34]:\d: api\.tls_config", err)
 
 
-@pytest.mark.parametrize("command", [[], ["check"]])
+@pytest.mark.parametrize("command", [[ANYWHERE], ["check"]])
 def test_an_address_that_only_the_client_refuses_is_reported_at_its_line(
     command, configuration, run
 ):
@@ -436,6 +437,31 @@ def test_check_warns_of_what_is_odd(api, rest, expected, configuration, run, tmp
     assert "SUCCESS" in out
     assert err.startswith(f"WARNING: {path}:")
     assert expected in err
+
+
+def test_check_warns_of_prices_for_a_provider_that_the_api_does_not_know(
+    configuration, run, tmp_path
+):
+    """A price of such a provider is one of no series: which entry it is, is said."""
+    known = "- {llm_type: openai, model: x, input: 1, output: 2}\n"
+    (tmp_path / "prices.yml").write_text(known + known.replace("openai", "OPNAI"))
+    path = configuration("api:\n  login: {email: a, password: x}\nprices:\n  file: prices.yml\n")
+    code, out, err = run("check", "--config.file", path)
+    assert code == 0
+    assert "SUCCESS" in out
+    types = "OPENAI, ANTHROPIC, GOOGLE, AWS, OTHER"
+    place = f"{path}:4:3: prices.file"
+    assert err == f"WARNING: {place}: [1].llm_type is none of the known {types}\n"
+
+
+def test_check_fails_on_faults_of_the_file_with_prices(configuration, run, tmp_path):
+    """A fault in the file with prices is a fault of the configuration."""
+    (tmp_path / "prices.yml").write_text("- {llm_type: OPENAI, model: x, input: 1}\n")
+    path = configuration("api:\n  login: {email: a, password: x}\nprices:\n  file: prices.yml\n")
+    code, _, err = run("check", "--config.file", path)
+    assert code == 2
+    fault = "[0].output: required key is missing"
+    assert err == f"flashback-exporter: {tmp_path}/prices.yml:1:3: {fault}\n"
 
 
 def test_check_does_not_warn_of_what_is_usual(configuration, run):

@@ -1,105 +1,119 @@
 """Renders samples into the bytes that a scrape sends, once per change of the data.
 
-The sample lines of a gauge are the same in the text format 0.0.4 and in OpenMetrics 1.0, so one
-rendering serves both. Everything here works in small steps, between which the event loop goes on.
+They are compressed at once, and the plain text is thrown away: it would take most of the memory.
+Whoever asks for plain text gets it inflated again. The sample lines are the same in both formats,
+so one rendering serves both. All of it goes in small steps, between which the event loop goes on.
 """
 
 import math
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
-from exporter.metrics import GAUGES
-from exporter.output.samples import Block, Column, Labels
+from exporter.metrics import Family
+from exporter.output.deflate import Deflated, Deflater, deflated, gzipped, joined
+from exporter.output.formats import FORMATS, Format
+from exporter.output.samples import Column, Table
 from exporter.steps import one_a_step
 
-_PIECE = 1 << 20  # bytes; a longer one would take long to put together
-_COMPRESSION_LEVEL = 2  # half the time of level 4, 8 % more bytes
 _ROW = "\n"  # stands for the labels of a row; nothing written between quotes holds it
+
+_Rows = Sequence[Sequence[str]]
+"""The labels of each row as they are written, in runs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Rendered:
-    """Sample lines by the name of their metric, and how many they are.
+    """Sample lines by their family, and how many they are."""
 
-    Compared by identity: comparing the lines would be one long step.
-    """
-
-    lines: Mapping[str, Sequence[bytes]]
+    families: Mapping[Family, Deflated]
     series: int
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Exposition:
-    """The AI statistics as finished bytes: plain, and as the beginning of a gzip stream."""
+    """What is served beside the exporter's own metrics, as finished bytes of each format."""
 
-    plain: tuple[bytes, ...]
-    _compressed: tuple[bytes, ...]
-    _compressor: "zlib._Compress"
+    _of: Mapping[Format, Deflated]
 
-    def compressed(self, rest: bytes) -> tuple[bytes, ...]:
-        """Return one whole gzip stream of the statistics and `rest`; only `rest` costs anything."""
-        compressor = self._compressor.copy()
-        return *self._compressed, compressor.compress(rest) + compressor.flush()
+    def compressed(self, chosen: Format, rest: bytes) -> tuple[bytes, ...]:
+        """Return one whole gzip stream of the samples and `rest`."""
+        return gzipped(self._of[chosen], rest)
+
+    def plain(self, chosen: Format) -> Iterator[bytes]:
+        """Yield the samples as text, in pieces of 128 KiB or less."""
+        return self._of[chosen].inflated()
+
+    def size(self, chosen: Format) -> int:
+        """Return how many bytes the samples are as text."""
+        return self._of[chosen].size
 
 
-async def render(blocks: Iterable[Block]) -> Rendered:
-    """Write the samples of a query, or of another source, as lines."""
-    pieces: dict[tuple[str, Labels, Labels], list[bytes]] = defaultdict(list)
+async def render(tables: Iterable[Table]) -> Rendered:
+    """Write the samples of a query, or of another source, as lines; each family is in one table."""
+    families: dict[Family, Deflated] = {}
+    runs: object = None
+    rows: _Rows = []
     series = 0
 
-    for block in blocks:
-        rows = [_written(zip(block.labels, row, strict=True)) for row in block.rows]
-        async for column in one_a_step(block.columns):
-            if lines := _lines(column, rows):
-                series += len(lines)
-                pieces[column.name, column.before, column.after].append("".join(lines).encode())
-
-    # Day by day, and not block by block: lines that stand beside their like compress better.
-    lines_of: dict[str, list[bytes]] = defaultdict(list)
-    for (name, _, _), of_column in pieces.items():
-        lines_of[name] += of_column
-    return Rendered(lines_of, series)
+    for table in tables:
+        if table.runs is not runs:
+            runs, rows = table.runs, await _written_rows(table)
+        for family, columns in groupby(table.columns, attrgetter("family")):
+            lines = Deflater()
+            for column in columns:
+                series += await _render_column(column, rows, lines)
+            families[family] = lines.end()
+    return Rendered({family: lines for family, lines in families.items() if lines.size}, series)
 
 
 async def assemble(sources: Sequence[Rendered]) -> Exposition:
-    """Put all lines together, each metric's under its HELP and TYPE, and compress them."""
-    compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=31)
-    plain = list(_in_families(sources))
-    compressed = []
-    pending = bytearray()
+    """Put the lines of all sources together, each family's under its HELP and TYPE."""
+    families: dict[Family, list[Deflated]] = defaultdict(list)
+    for source in sources:
+        for family, lines in source.families.items():
+            families[family].append(lines)
 
-    async for piece in one_a_step(plain):
-        pending += compressor.compress(piece)
-        if len(pending) >= _PIECE:
-            compressed.append(bytes(pending))
-            pending.clear()
-
-    pending += compressor.flush(zlib.Z_SYNC_FLUSH)
-    return Exposition(tuple(plain), (*compressed, bytes(pending)), compressor)
-
-
-def _in_families(sources: Sequence[Rendered]) -> Iterator[bytes]:
-    for name, text in GAUGES.items():
-        pieces = [piece for source in sources for piece in source.lines.get(name, ())]
-        if pieces:
-            yield f"# HELP {name} {text}\n# TYPE {name} gauge\n".encode()
-            yield from pieces
+    of: dict[Format, Deflated] = {}
+    for chosen in FORMATS:
+        parts: list[Deflated] = []
+        async for family, lines_of_all in one_a_step(families.items()):
+            parts.append(joined([deflated(chosen.head(family)), *lines_of_all]))
+        of[chosen] = joined(parts)
+    return Exposition(of)
 
 
-def _lines(column: Column, rows: Sequence[str]) -> list[str]:
-    """Return the lines of one column; `rows` holds the labels of each row as they are written."""
+async def _written_rows(table: Table) -> _Rows:
+    return [
+        [_written(zip(table.labels, row, strict=True)) for row in run]
+        async for run in one_a_step(table.runs)
+    ]
+
+
+async def _render_column(column: Column, rows: _Rows, lines: Deflater) -> int:
+    """Write one column, and return how many samples it has."""
+    series = 0
+    async for run, values in one_a_step(zip(rows, column.runs, strict=True)):
+        written = _lines(column, run, values)
+        series += len(written)
+        lines.add("".join(written).encode())
+    return series
+
+
+def _lines(column: Column, rows: Sequence[str], values: Sequence[float | None]) -> list[str]:
+    """Return the lines of one run of a column."""
     parts = [_written(column.before), _ROW if any(rows) else "", _written(column.after)]
     labels = ",".join(filter(None, parts))
     head, _, tail = f"{column.name}{{{labels}}} ".partition(_ROW)
 
     lines = [
         f"{head}{row}{tail}{value}\n"
-        for row, value in zip(rows, column.values, strict=True)
+        for row, value in zip(rows, values, strict=True)
         if value is not None
     ]
-    if math.inf in column.values:
+    if math.inf in values:
         return [line.replace(" inf\n", " +Inf\n") for line in lines]
     return lines
 
