@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from exporter.web.sending import Readers, ReadyBytes
+from exporter.web.sending import Body, Readers, ReadyBytes
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -24,7 +24,8 @@ async def chunks(readers, pieces):
         if message["type"] == "http.response.body":
             sizes.append(len(message["body"]))
 
-    response = ReadyBytes(pieces, 1, readers, "text/plain", "")
+    body = Body(pieces, sum(map(len, pieces)), "")
+    response = ReadyBytes(body, 1, readers, "text/plain")
     await response({"method": "GET", "state": {"connection": Client()}}, None, send)
     return sizes[:-1]  # the last one says that this was all
 
