@@ -123,8 +123,9 @@ def load_web_config(path: Path) -> WebConfig:
     headers = root.section("http_server_config", {"headers"}, {"http2"}).each("headers", _header)
     refuse(file.problems)
     sent = {name: value for name, value in headers.items() if value}
-    where = f"{path}: {tls_section.name}"
-    oddities = _odd_clients(where, tls) if tls else _odd_absence(where, tls_section)
+    oddities = list(_odd_clients(tls)) if tls else []
+    if tls is None and not tls_section.is_empty:
+        oddities = [Problem(f"{path}: {tls_section.name}", "TLS is off without cert_file")]
     return WebConfig(tls, users, sent, tuple(oddities))
 
 
@@ -181,18 +182,13 @@ def _client_auth(section: YamlSection, asked: str) -> ClientAuth:
     return ClientAuth.REQUIRE_AND_VERIFY
 
 
-def _odd_absence(where: str, section: YamlSection) -> Iterator[Problem]:
-    if not section.is_empty:
-        yield Problem(where, "TLS is off without cert_file")
-
-
-def _odd_clients(where: str, tls: TlsSettings) -> Iterator[Problem]:
+def _odd_clients(tls: TlsSettings) -> Iterator[Problem]:
     if tls.client_auth is ClientAuth.NONE and tls.client_allowed_sans is not None:
         message = "has no effect without a client_auth_type that verifies certificates"
-        yield Problem(f"{where}.client_allowed_sans", message)
+        yield tls.problem("client_allowed_sans", message)
     if tls.client_auth is ClientAuth.REQUEST:
         message = f"{tls.client_auth} lets in everybody; no certificate is asked for"
-        yield Problem(f"{where}.client_auth_type", message)
+        yield tls.problem("client_auth_type", message)
 
 
 def _header(name: str, value: str) -> str:
