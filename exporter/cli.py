@@ -217,9 +217,11 @@ async def _serve(options: argparse.Namespace) -> None:
         _log_oddities(config, access, sockets)
         return config
 
-    with ExitStack() as stack:
-        # Before a large state file is read: scrapes wait meanwhile.
-        sockets += map(stack.enter_context, _sockets(options))
+    sockets += _sockets(options)
+    with ExitStack() as listening:
+        for listener in sockets:
+            listening.enter_context(listener)
+        # The port is bound by now: scrapes wait while a large state file is being read.
         exporter = await Exporter.create(config, load, clock)
         _log_oddities(config, access, sockets)
         app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)

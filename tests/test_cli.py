@@ -526,7 +526,8 @@ async def test_a_live_check_says_what_would_result(live, api):
     assert int(series) > int(groups) * 2 * 10
     name, same_records, groups, series = re.match(result, second).groups()
     assert (name, same_records, groups) == ("few", records, "5")
-    assert int(series) == 5 * 2 * 2 + 2  # groups, days and metrics, and when each day began
+    # groups, days and metrics; groups and counters; when each day began
+    assert int(series) == 5 * 2 * 2 + 5 * 2 + 2
     assert len(api.simulator.requests) == 2
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.clock import Clock, utc_day
-from exporter.output.exposition import Exposition, Rendered, assemble, render
+from exporter.output.exposition import NOTHING_RENDERED, Exposition, Rendered, assemble, render
 from exporter.output.samples import tables
 from exporter.statistics.groups import Key
 from exporter.statistics.state import Outcome, QueryState, Shown
@@ -134,7 +134,8 @@ class Publication:
         for name, shown in _shown(states, self._clock.monotonic()).items():
             part = before.parts.get(name)
             if part is None or not part.shows(shown, today):
-                part = Part(shown, today, await render(tables(shown, today)))
+                before_it = part.rendered if part else NOTHING_RENDERED
+                part = Part(shown, today, await render(tables(shown, today), before_it))
             parts[name] = part
 
         number = before.number + 1
@@ -151,11 +152,12 @@ def _shown(states: States, now: float) -> dict[str, Shown]:
 
 
 async def _no_longer_held(before: View, after: View) -> list[object]:
-    """Return, one by one, the groups and counters that only the view before has."""
+    """Return, one by one, what only the view before may have."""
     kept = {id(holder) for holder in _holders(after)}
     gone = [holder for holder in _holders(before) if id(holder) not in kept]
-    parts = chain.from_iterable(chain(holder, holder.values()) for holder in gone)
-    return [part async for part in in_steps(parts)]
+    groups = chain.from_iterable(chain(holder, holder.values()) for holder in gone)
+    lines = chain.from_iterable(part.rendered.parts for part in before.parts.values())
+    return [part async for part in in_steps(chain(groups, lines))]
 
 
 def _holders(view: View) -> list[Mapping[Key, object]]:

@@ -347,6 +347,12 @@ async def test_a_stop_is_quiet(gate, clock, caplog, moment):
     )
 
 
+async def gauges(exporter):
+    """Return the lines of the daily gauges."""
+    plain = text((await exporter.publication.current()).exposition.plain(TEXT))
+    return [line for line in plain.splitlines() if line.startswith("flashback_ai_daily_")]
+
+
 @pytest.mark.parametrize("ahead", [1, 2, 400, -1, -2], ids=lambda number: f"{number} days")
 async def test_a_clock_that_was_wrong_for_one_poll_loses_no_data(gate, clock, ahead):
     """The days that were known before the clock was set are shown again once it is right,
@@ -354,21 +360,21 @@ async def test_a_clock_that_was_wrong_for_one_poll_loses_no_data(gate, clock, ah
     """
     async with polling(gate, clock, TWO[:1]) as exporter:
         await finished(exporter, 1)
-        right = text((await exporter.publication.current()).exposition.plain(TEXT))
+        right = await gauges(exporter)
         await clock.asleep()
         clock.wall += ahead * SECONDS_A_DAY
         clock.move(1)
         await finished(exporter, 2)
-        wrong = text((await exporter.publication.current()).exposition.plain(TEXT))
+        wrong = await gauges(exporter)
         gate.simulator.misbehave(*[Fault(status=404)] * 9)
         await clock.asleep()
         clock.wall -= ahead * SECONDS_A_DAY
         clock.move(1)
         await finished(exporter, 3)
-        assert text((await exporter.publication.current()).exposition.plain(TEXT)) == right
+        assert await gauges(exporter) == right
         state = exporter.status().states["one"]
         assert state.good.finished_at < NOON + 60
         assert not state.up(clock.monotonic())
         clock.move(3600)
-        assert text((await exporter.publication.current()).exposition.plain(TEXT)) == ""
+        assert await gauges(exporter) == []
     assert wrong != right

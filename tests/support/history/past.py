@@ -226,6 +226,7 @@ class _Past:
             polling=set(),
             next_polls={},
             scheduler_alive=True,
+            state_write_failures=0,
             token_expires_at=self._token_expires_at,
             reload_successful=not _FAILED_RELOAD[0] >= ago > _FAILED_RELOAD[1],
             reloaded_at=self._reloaded_at,
