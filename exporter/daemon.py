@@ -233,7 +233,7 @@ def _source(config: Config, query: Query) -> str:
     api, filters = config.api, query.filters.model_dump()
     question = {
         "base_url": api.base_url,
-        "email": api.login.email if api.login else None,
+        "email": api.email,
         "filters": {name: values for name, values in filters.items() if values},
         "labels": query.labels,
     }
@@ -241,7 +241,7 @@ def _source(config: Config, query: Query) -> str:
 
 
 def _account_plan(config: Config, client: FlashbackClient) -> AccountPlan:
-    source = config.api.base_url, config.api.email
+    source = json.dumps([config.api.base_url, config.api.email])
     return AccountPlan(config.account, source, config.poll.max_data_age, client)
 
 
