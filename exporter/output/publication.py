@@ -57,7 +57,7 @@ class Facts:
     """All that is published: the state of every query, what is known of the account, and prices."""
 
     states: States
-    account: AccountState = AccountState()
+    account: AccountState = field(default_factory=AccountState)
     prices: Prices = field(default_factory=Prices)
 
 
