@@ -3,6 +3,7 @@
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from exporter.config.sections import Query
 from exporter.errors import PollError, Reason
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import RejectedRecordError, Rejection, parse_record
+from exporter.statistics.rows import OddRowError, Row, as_raw
 from exporter.statistics.state import Outcome
 
 ATTEMPTS = 5
@@ -147,8 +149,20 @@ class Poll:
             counts = {reason.value: count for reason, count in noted.rejected.items()}
             _log.warning("records left out", query=self.query.name, **counts)
 
-    def _add(self, raw_records: list[Any], grouping: Grouping, noted: _Noted) -> None:
-        for raw in raw_records:
+    def _add(self, found: list[Any], grouping: Grouping, noted: _Noted) -> None:
+        """Add what an answer held: rows together, and whatever is odd one by one."""
+        for kind, alike in groupby(found, type):
+            records = list(alike)
+            if kind is Row:
+                try:
+                    grouping.add_rows(records)
+                    continue
+                except OddRowError:
+                    records = [as_raw(row) for row in records]
+            self._add_carefully(records, grouping, noted)
+
+    def _add_carefully(self, records: list[Any], grouping: Grouping, noted: _Noted) -> None:
+        for raw in records:
             try:
                 record = parse_record(raw, grouping.window)
                 grouping.add(record)

@@ -3,8 +3,8 @@
 import json
 import math
 from collections import Counter
-from contextlib import suppress
-from itertools import chain
+from contextlib import asynccontextmanager, suppress
+from itertools import chain, pairwise
 
 from clocks import FakeClock
 from hypothesis import HealthCheck, given, settings
@@ -26,8 +26,10 @@ from exporter.metrics import (
     WEIGHT_INDEX,
     Kind,
 )
+from exporter.polling.poll import Poll
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import MEAN_SCALE, RejectedRecordError, parse_record
+from exporter.statistics.rows import Row, as_raw
 
 DAYS = (DAY, DAY - 1, DAY - 2)
 names = st.sampled_from(["a", "b", "other", "", "é"])
@@ -228,7 +230,7 @@ def test_every_cut_gives_the_same_records(data, others, cuts, plain):
     )
     answer = json.dumps(document, ensure_ascii=plain).encode("utf-8", "replace")
     places = sorted(cut % (len(answer) + 1) for cut in cuts)
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     found = []
     for start, end in zip([0, *places], [*places, len(answer)], strict=True):
         found += chain.from_iterable(reader.feed(answer[start:end]))
@@ -245,7 +247,7 @@ def test_garbage_ends_as_an_invalid_response(garbage, prefix):
     """Whatever bytes a server sends, the reader refuses them in its own
     way or hands out what is valid.
     """
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     with suppress(PollError):
         list(reader.feed(prefix + garbage))
         list(reader.close())
@@ -279,7 +281,7 @@ def test_what_is_no_json_is_never_accepted(changes, cut):
     answer = VALID
     for place, length, splinter in changes:
         answer = answer[:place] + splinter + answer[place + length :]
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     try:
         found = [*chain.from_iterable(reader.feed(answer[:cut]))]
         found += chain.from_iterable(reader.feed(answer[cut:]))
@@ -288,10 +290,98 @@ def test_what_is_no_json_is_never_accepted(changes, cut):
         return
     text = answer.decode("utf-8-sig", "replace")
     document = json.loads(text, strict=False, parse_int=bounded)
-    assert repr(found) == repr(document["data"])
-    for raw in found:
+    assert len(found) == len(document["data"])
+    for record, raw in zip(found, document["data"], strict=True):
+        if isinstance(record, Row):
+            assert repr(as_raw(record)) == repr({field: raw[field] for field in as_raw(record)})
+        else:
+            assert repr(record) == repr(raw)
         with suppress(RejectedRecordError):
             parse_record(raw, dict.fromkeys(DAYS, 0))
+
+
+NUMBERS = ["0", "1", "25", "-0", "-1", "3.0", "2.5", "1e3", "1E400", "NaN", "-Infinity", f"{2**63}",
+           f"{10**308}", f"{10**309}", "9" * 5_000, "5e-324", "1e288", "1e308", "0.1"]  # fmt: skip
+VALUES = [*NUMBERS, *[f'"{number}"' for number in NUMBERS], "null", "true", "[]", '{"a": [1]}',
+          '""', '" 1"', '"1_0"', '"+1"', '"007"', '"²"', '"٣"', '"\\u0035"', '"é"', '"\\ud800"',
+          '"\\ud83d\\ude00"', '"a\nb"', f'"{"x" * 2_000}"', '"\\u0000"', f'"{"1" * 310}"',
+          f"{DAY * 86_400 + 7}", f"{DAY * 86_400_000}", f'"{DAY * 86_400}"']  # fmt: skip
+FIELDS = ["timestamp", *DIMENSIONS.values(), *COUNT_FIELDS, *MEAN_FIELDS, "region"]
+changed_fields = st.lists(
+    st.tuples(st.sampled_from(FIELDS), st.sampled_from(VALUES) | st.floats(0).map(repr)),
+    max_size=2,
+)
+gone_fields = st.sets(st.sampled_from(FIELDS), max_size=1)
+
+
+@st.composite
+def written_records(draw):
+    """Return a record as text: as the API documents it, but for a field or two at times."""
+    usual = {
+        "timestamp": draw(st.sampled_from(DAYS)) * 86_400,
+        **dict.fromkeys(DIMENSIONS.values(), draw(names)),
+        **dict.fromkeys(COUNT_FIELDS, draw(st.integers(0, 2**70))),
+        **dict.fromkeys(MEAN_FIELDS, draw(st.integers(0, 10**6) | st.floats(0, 1e9))),
+    }
+    record = raw_record(**usual)
+    for field, value in raw_record().items():
+        record[field] = str(record[field]) if value == "0" else record[field]
+    odd = draw(st.booleans() | st.just(value=False))
+    gone = draw(gone_fields) if odd else ()
+    members = [(name, json.dumps(value)) for name, value in record.items() if name not in gone]
+    members += draw(changed_fields) if odd else ()
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in members) + "}"
+
+
+class Answering:
+    """Stands where the client does, and hands out a body in given pieces."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    @asynccontextmanager
+    async def ask(self, *_):
+        async def body():
+            for piece in self._pieces:
+                yield piece
+
+        yield body()
+
+    def quotable(self, text):
+        return text
+
+
+@given(
+    texts=st.lists(written_records() | st.sampled_from(["1", "[]", "{}"]), min_size=1, max_size=8),
+    labels=labels,
+    cuts=st.lists(st.integers(0, 10**6), max_size=6),
+)
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+async def test_all_ways_to_read_a_record_agree(texts, labels, cuts):
+    """Whatever records an answer holds, and however it is cut: sums, rejections and what lacked are
+    what one gets of each record by itself.
+    """
+    query = Query(labels=labels)
+    grouping, rejected, incomplete = Grouping(query, DAYS), Counter(), Counter()
+    for written in texts:
+        try:
+            raw = json.loads(written, strict=False, parse_int=bounded)
+            record = parse_record(raw, grouping.window)
+        except RejectedRecordError as error:
+            rejected[error.reason] += 1
+        else:
+            grouping.add(record)
+            incomplete.update(record.lacking)
+
+    answer = f'{{"success": true, "data": [{", ".join(texts)}]}}'.encode()
+    places = [0, *sorted(cut % len(answer) for cut in cuts), len(answer)]
+    client = Answering([answer[start:end] for start, end in pairwise(places)])
+    outcome = await Poll(query, len(DAYS), 60, client, FakeClock(), attempts=1).run()
+    assert (outcome.rejected, outcome.incomplete) == (rejected, incomplete)
+    if outcome.snapshot is None:
+        assert rejected.total() == len(texts)
+    else:
+        assert outcome.snapshot == await grouping.snapshot()
 
 
 def test_the_clock_of_these_tests_stands_at_the_material_day():
