@@ -4,6 +4,7 @@ import json
 from itertools import chain
 
 import pytest
+from material import raw_record
 
 from exporter.api.json_stream import ResponseReader
 from exporter.errors import PollError, Reason
@@ -228,3 +229,23 @@ def test_a_long_record_of_many_values_is_read():
     answer = json.dumps({"data": [record, 1]}).encode()
     pieces = [answer[i : i + ONE_PIECE] for i in range(0, len(answer), ONE_PIECE)]
     assert read(*pieces) == [record, 1]
+
+
+@pytest.mark.parametrize("between", [",", ", ", ",\n  ", " ,\t"])
+@pytest.mark.parametrize("tail", ["]}", "]}\n", "\n ]\n}", '], "message": "x"}'])
+def test_usual_records_come_as_rows(between, tail):
+    """Records as the API documents them are decoded together, wherever pieces are cut."""
+    count = 400
+    text = between.join([json.dumps(raw_record(region="eu", tags=[]))] * count)
+    answer = f'{{"success": true, "data": [{text}{tail}'.encode()
+    pieces = [answer[i : i + ONE_PIECE] for i in range(0, len(answer), ONE_PIECE)]
+    assert len(pieces) > 2
+    assert sum(isinstance(record, Row) for record in read(*pieces)) == count
+
+
+def test_an_odd_record_is_handed_out_with_its_neighbours():
+    """What is odd in one record leaves those of other pieces as they are."""
+    usual, odd = (json.dumps(raw_record(host=host)).encode() for host in ("h", None))
+    pieces = [b'{"data":[' + usual, usual, odd, usual, usual + b"]}"]
+    kinds = [type(record) for record in read(*[piece + b"," for piece in pieces[:-1]], pieces[-1])]
+    assert kinds == [Row, Row, dict, Row, Row]

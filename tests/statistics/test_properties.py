@@ -3,8 +3,9 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import chain, pairwise
+from itertools import chain, pairwise, product
 
 from clocks import FakeClock
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,7 @@ from exporter.metrics import (
     COUNT_FIELDS,
     DIMENSIONS,
     FIELD_INDEX,
+    FIELD_KINDS,
     MEAN_FIELDS,
     METRICS,
     OPTIONAL_FIELDS,
@@ -300,37 +302,42 @@ def test_what_is_no_json_is_never_accepted(changes, cut):
             parse_record(raw, dict.fromkeys(DAYS, 0))
 
 
-NUMBERS = ["0", "1", "25", "-0", "-1", "3.0", "2.5", "1e3", "1E400", "NaN", "-Infinity", f"{2**63}",
-           f"{10**308}", f"{10**309}", "9" * 5_000, "5e-324", "1e288", "1e308", "0.1"]  # fmt: skip
-VALUES = [*NUMBERS, *[f'"{number}"' for number in NUMBERS], "null", "true", "[]", '{"a": [1]}',
-          '""', '" 1"', '"1_0"', '"+1"', '"007"', '"²"', '"٣"', '"\\u0035"', '"é"', '"\\ud800"',
-          '"\\ud83d\\ude00"', '"a\nb"', f'"{"x" * 2_000}"', '"\\u0000"', f'"{"1" * 310}"',
-          f"{DAY * 86_400 + 7}", f"{DAY * 86_400_000}", f'"{DAY * 86_400}"']  # fmt: skip
-FIELDS = ["timestamp", *DIMENSIONS.values(), *COUNT_FIELDS, *MEAN_FIELDS, "region"]
-changed_fields = st.lists(
-    st.tuples(st.sampled_from(FIELDS), st.sampled_from(VALUES) | st.floats(0).map(repr)),
-    max_size=2,
-)
-gone_fields = st.sets(st.sampled_from(FIELDS), max_size=1)
+NUMBERS = ["-0", "-1", "3.0", "2.5", "-2.5", "1e3", "1E400", "NaN", f"{2**63}", f"{10**309}",
+           "9" * 5_000, "5e-324", "1e288", "1e308"]  # fmt: skip
+NO_NUMBERS = ['""', '" 1"', '"1_0"', '"+1"', '"007"', '"²"', '"٣"', '"\\u0035"', '"0x1"']
+STRINGS = ['"é"', '"\\ud800"', '"\\ud83d\\ude00"', '"a\nb"', f'"{"é" * 600}"', '"\\u0000"']
+MOMENTS = [f"{DAY * 86_400 + 7}", f"{DAY * 86_400_000}", f'"{DAY * 86_400}"', "1.5", "-1"]
+QUOTED = [f'"{number}"' for number in NUMBERS]
+ODD_MEMBERS = [
+    *product(["timestamp"], MOMENTS),
+    *product(DIMENSIONS.values(), STRINGS),
+    *product(FIELD_KINDS, [*NUMBERS, *QUOTED, *NO_NUMBERS]),
+    *product(
+        ["timestamp", "host", "apiCalls", "tokensIn", "region"], ["null", "true", '{"a": []}']
+    ),
+]
+
+
+def written(record: dict[str, object], *members: tuple[str, str]) -> str:
+    """Return a record as JSON, with further members that are written already."""
+    usual = [(name, json.dumps(value)) for name, value in record.items()]
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in [*usual, *members]) + "}"
 
 
 @st.composite
 def written_records(draw):
-    """Return a record as text: as the API documents it, but for a field or two at times."""
-    usual = {
-        "timestamp": draw(st.sampled_from(DAYS)) * 86_400,
-        **dict.fromkeys(DIMENSIONS.values(), draw(names)),
-        **dict.fromkeys(COUNT_FIELDS, draw(st.integers(0, 2**70))),
-        **dict.fromkeys(MEAN_FIELDS, draw(st.integers(0, 10**6) | st.floats(0, 1e9))),
-    }
-    record = raw_record(**usual)
-    for field, value in raw_record().items():
-        record[field] = str(record[field]) if value == "0" else record[field]
-    odd = draw(st.booleans() | st.just(value=False))
-    gone = draw(gone_fields) if odd else ()
-    members = [(name, json.dumps(value)) for name, value in record.items() if name not in gone]
-    members += draw(changed_fields) if odd else ()
-    return "{" + ", ".join(f'"{name}": {value}' for name, value in members) + "}"
+    """Return a record as text: as the API documents it, but for a member at times."""
+    record = raw_record(
+        timestamp=draw(st.sampled_from(DAYS)) * 86_400,
+        repoId=draw(names),
+        apiCalls=draw(st.integers(0, 1000)),
+        tokensIn=str(draw(st.integers(0, 2**70))),
+        latency_ms=draw(st.integers(0, 10**6) | st.floats(0, 1e9)),
+    )
+    if draw(st.integers(0, 5)) == 0:
+        del record[draw(st.sampled_from(list(record)))]
+    odd = draw(st.integers(0, 5)) == 0
+    return written(record, *([draw(st.sampled_from(ODD_MEMBERS))] if odd else []))
 
 
 class Answering:
@@ -351,21 +358,12 @@ class Answering:
         return text
 
 
-@given(
-    texts=st.lists(written_records() | st.sampled_from(["1", "[]", "{}"]), min_size=1, max_size=8),
-    labels=labels,
-    cuts=st.lists(st.integers(0, 10**6), max_size=6),
-)
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
-async def test_all_ways_to_read_a_record_agree(texts, labels, cuts):
-    """Whatever records an answer holds, and however it is cut: sums, rejections and what lacked are
-    what one gets of each record by itself.
-    """
-    query = Query(labels=labels)
+async def check_poll(texts: list[str], query: Query, cuts: Sequence[int] = ()) -> None:
+    """Check that a poll makes of an answer, cut anywhere, what each record by itself comes to."""
     grouping, rejected, incomplete = Grouping(query, DAYS), Counter(), Counter()
-    for written in texts:
+    for one in texts:
         try:
-            raw = json.loads(written, strict=False, parse_int=bounded)
+            raw = json.loads(one, strict=False, parse_int=bounded)
             record = parse_record(raw, grouping.window)
         except RejectedRecordError as error:
             rejected[error.reason] += 1
@@ -382,6 +380,27 @@ async def test_all_ways_to_read_a_record_agree(texts, labels, cuts):
         assert rejected.total() == len(texts)
     else:
         assert outcome.snapshot == await grouping.snapshot()
+
+
+async def test_what_is_odd_about_a_record_is_found_among_usual_ones():
+    """Whatever a member says, and whatever stands beside it, each record counts for itself."""
+    query = Query(labels=tuple(DIMENSIONS))
+    for member in ODD_MEMBERS:
+        odd = written(raw_record(apiCalls=3), member)
+        await check_poll([written(raw_record()), odd, written(raw_record(host="h"))], query)
+
+
+@given(
+    texts=st.lists(written_records() | st.sampled_from(["1", "{}"]), min_size=1, max_size=5),
+    labels=labels,
+    cuts=st.lists(st.integers(0, 10**6), max_size=3),
+)
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+async def test_all_ways_to_read_a_record_agree(texts, labels, cuts):
+    """Whatever records an answer holds, and however it is cut: sums, rejections and what lacked are
+    what each record by itself comes to.
+    """
+    await check_poll(texts, Query(labels=labels), cuts)
 
 
 def test_the_clock_of_these_tests_stands_at_the_material_day():
