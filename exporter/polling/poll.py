@@ -23,6 +23,7 @@ from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import RejectedRecordError, Rejection, parse_record
 from exporter.statistics.rows import OddRowError, Row, as_raw
 from exporter.statistics.state import Outcome
+from exporter.steps import collect_new
 
 ATTEMPTS = 5
 _BACKOFF = wait_random_exponential(multiplier=1, max=30)
@@ -150,7 +151,7 @@ class Poll:
             _log.warning("records left out", query=self.query.name, **counts)
 
     def _add(self, found: list[Any], grouping: Grouping, noted: _Noted) -> None:
-        """Add what an answer held: rows together, and whatever is odd one by one."""
+        """Add what an answer held: rows together, and all else one by one."""
         for kind, alike in groupby(found, type):
             records = list(alike)
             if kind is Row:
@@ -160,6 +161,7 @@ class Poll:
                 except OddRowError:
                     records = [as_raw(row) for row in records]
             self._add_carefully(records, grouping, noted)
+        collect_new()
 
     def _add_carefully(self, records: list[Any], grouping: Grouping, noted: _Noted) -> None:
         for raw in records:
