@@ -35,7 +35,7 @@ NGINX_IS_MISSING = "nginx is not installed: the comparison with a static file se
 _SCRAPES_A_DAY = 86_400 // 15
 _YARDSTICK_REPEAT = 3  # it takes seconds
 _RECORDS_A_GROUP = 4  # so that each sum of a day is added to
-_POLLS_HELD = 3  # the first, and two that replace one
+_POLLS_HELD = 3  # two of them replace one
 _PAUSE = 0.002  # seconds between two scrapes while the slowest are looked for
 _CPU_OF_LOADS = """
 import json, sys, time
