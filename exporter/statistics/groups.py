@@ -15,7 +15,7 @@ from exporter.errors import PollError, Reason
 from exporter.metrics import CALLS, DIMENSIONS
 from exporter.statistics import rows
 from exporter.statistics.records import Amounts, Record, label_values
-from exporter.steps import collect_all, in_runs, in_steps, let_go, one_a_step
+from exporter.steps import collect_all, collect_new, in_runs, in_steps, let_go, one_a_step
 
 OTHER = "other"
 MAX_FOUND = 500_000
@@ -92,7 +92,11 @@ class Grouping:
         newcomers = [key async for key in in_steps(found) if key not in standing and key != other]
         winners = await self._busiest(newcomers, self._room_beside(standing))
 
-        shown = {key: self._amounts(key) async for key in in_steps(chain(standing, winners))}
+        shown: dict[Key, DailyAmounts] = {}
+        async for run in one_a_step(in_runs(chain(standing, winners))):
+            amounts = [self._amounts(key) for key in run]
+            collect_new()  # so that it never looks at them again, nor at the dictionary
+            shown.update(zip(run, amounts, strict=True))
         folded = [key async for key in in_steps(found) if key not in shown and key != other]
         if folded or other in found:
             shown[other] = await self._together(chain([other], folded))
