@@ -28,7 +28,8 @@ from exporter.metrics import (
     WEIGHT_INDEX,
     Kind,
 )
-from exporter.polling.poll import Poll
+from exporter.output.formats import TEXT
+from exporter.polling.poll import Plan, Poll
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import MEAN_SCALE, RejectedRecordError, parse_record
 from exporter.statistics.rows import Row, as_raw
@@ -109,7 +110,7 @@ def test_both_outputs_are_read_back(raw_records, labels, max_groups):
     for raw in raw_records:
         grouping.add(parse_record(raw, grouping.window))
     snapshot = at_once(grouping.snapshot())
-    plain = text(at_once(exposed(snapshot, query)).plain)
+    plain = text(at_once(exposed(snapshot, query)).plain(TEXT))
     for families in (parse_text(plain), parse_openmetrics(plain + "# EOF\n")):
         values = {
             (
@@ -343,6 +344,8 @@ def written_records(draw):
 class Answering:
     """Stands where the client does, and hands out a body in given pieces."""
 
+    wait = 0
+
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
 
@@ -374,7 +377,8 @@ async def check_poll(texts: list[str], query: Query, cuts: Sequence[int] = ()) -
     answer = f'{{"success": true, "data": [{", ".join(texts)}]}}'.encode()
     places = [0, *sorted(cut % len(answer) for cut in cuts), len(answer)]
     client = Answering([answer[start:end] for start, end in pairwise(places)])
-    outcome = await Poll(query, len(DAYS), 60, client, FakeClock(), attempts=1).run()
+    plan = Plan(query, "source", len(DAYS), 300, client)
+    outcome = await Poll(plan, 60, FakeClock(), attempts=1).run()
     assert (outcome.rejected, outcome.incomplete) == (rejected, incomplete)
     if outcome.snapshot is None:
         assert rejected.total() == len(texts)
