@@ -27,10 +27,11 @@ async def daily_records(
     reader = ResponseReader(Row)
     try:
         async with client.ask(DAILY, _parameters(filters, window), deadline) as body:
-            async for piece in body:
-                for records in reader.feed(piece):
+            async for piece in body:  # which lets others run before each
+                for number, records in enumerate(reader.feed(piece)):
+                    if number:
+                        await give_way()
                     yield records
-                    await give_way()
             for records in reader.close():
                 yield records
                 await give_way()
