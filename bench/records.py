@@ -13,7 +13,7 @@ from exporter.config.sections import Query
 from exporter.demo.company import Company, RawRecord
 from exporter.metrics import DIMENSIONS, FIELD_KINDS
 
-SERIES_A_GROUP = 2 * len(FIELD_KINDS)  # on two days
+SERIES_A_GROUP = 3 * len(FIELD_KINDS)  # on two days, and as counters
 SEPARATOR = b", "
 HEAD, TAIL = b'{"success": true, "data": [', b"]}"
 GROWTH = b"@@"
