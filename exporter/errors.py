@@ -13,7 +13,8 @@ ExporterError
     └── TruncatedError an answer ended in its middle
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -54,6 +55,21 @@ class ConfigError(ExporterError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+
+
+@contextmanager
+def noting(problems: list[Problem]) -> Iterator[None]:
+    """Add the problems of a ConfigError to a list, so that what follows is looked at as well."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise ConfigError where there are problems."""
+    if found := list(problems):
+        raise ConfigError(found)
 
 
 class ListenError(ExporterError):

@@ -109,6 +109,11 @@ class Api(Settings):
         if not ways:
             yield Problem("", _NO_WAY_TO_SIGN_IN)
 
+    @property
+    def email(self) -> str | None:
+        """Who signs in, where that is known."""
+        return self.login.email if self.login else None
+
 
 class Polling(Settings):
     """When to poll and how many days to ask for."""

@@ -18,6 +18,7 @@ RawRecord = dict[str, str | int | float]
 """A record as the API writes it."""
 
 _PEOPLE = 40
+_BURST = 1800  # seconds
 _HOURS = (2, 1, 1, 1, 1, 2, 4, 9, 16, 22, 24, 23, 18, 20, 24, 23, 20, 15, 9, 7, 6, 5, 4, 3)
 _WEEK = (1.0, 1.06, 1.08, 1.04, 0.9, 0.34, 0.28)
 _GROWTH_A_DAY = 1.002
@@ -99,8 +100,8 @@ class Company:
             conversation = new_id(rng)
             violations: tuple[int, ...] = ()
             if rng.random() < 0.04:
-                start, count = rng.randrange(SECONDS_A_DAY - 1800), rng.randint(2, 24)
-                violations = tuple(sorted(start + rng.randrange(1800) for _ in range(count)))
+                start, count = rng.randrange(SECONDS_A_DAY - _BURST), rng.randint(2, 24)
+                violations = tuple(sorted(start + rng.randrange(_BURST) for _ in range(count)))
             policy = rng.randrange(len(self.organisation.policies))
             plan = DayOfStream(stream, conversation, calls, latency, violations, policy)
             plans.append(plan)

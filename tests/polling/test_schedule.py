@@ -19,7 +19,7 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Fault, Simulator
 from exporter.output.formats import TEXT
-from exporter.output.publication import Publication
+from exporter.output.publication import Facts, Publication
 from exporter.polling.schedule import Plan, Results, Scheduler
 from exporter.statistics.state import QueryState
 
@@ -49,8 +49,9 @@ async def gate(clock):
 
 @asynccontextmanager
 async def polling(gate, clock, queries=TWO, **sections):
-    """Run an exporter, without a web server, on queries."""
-    config = configuration(gate.url, queries=queries, **sections)
+    """Run an exporter, without a web server, on queries alone."""
+    off = dict.fromkeys(("names", "credits", "policies"), {"interval": "0s"})
+    config = configuration(gate.url, queries=queries, account=off, **sections)
     exporter = await Exporter.create(config, lambda: config, clock)
     exporter.start()
     try:
@@ -95,7 +96,8 @@ async def test_every_query_is_polled_at_once(gate, clock):
 async def often(gate, clock, skip=None):
     """Poll one query some times a second; yield the scheduler and a function for its state."""
     query = Query(name="slow", labels=[])
-    publication = await Publication.empty(clock, {"slow": QueryState(query, "source", 0.25, 3600)})
+    facts = Facts({"slow": QueryState(query, "source", 0.25, 3600)})
+    publication = await Publication.empty(clock, facts)
     client = FlashbackClient(configuration(gate.url).api, clock, lambda *_: None)
     results = Results(
         states=lambda: publication.view.states,

@@ -26,6 +26,7 @@ from material import raw_record
 from programs import PATIENCE, get, process, tool
 
 from exporter.clock import SystemClock, midnight, utc_day
+from exporter.demo.organisation import Organisation
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.web.server import addresses, bind, serving
 
@@ -39,6 +40,7 @@ class Ledger:
     """
 
     def __init__(self):
+        self.organisation = Organisation(seed=1)
         self._entered = {}
 
     def violations(self, repository, severity, number):
@@ -48,6 +50,10 @@ class Ledger:
             "policyViolations": number,
             f"numSeverity{severity}": number,
         }
+
+    def usage(self, day, now):
+        """Return nothing that credits or policies would tell of."""
+        return ()
 
     def records(self, day, now):
         """Yield the records of a day, as a company does."""
