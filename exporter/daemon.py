@@ -16,7 +16,7 @@ from exporter.output.publication import Facts, Publication
 from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
 from exporter.plans import account_plan, plans, question, states
-from exporter.polling.account import ACCOUNT_ENDPOINTS, AccountPoller
+from exporter.polling.account import ACCOUNT_ENDPOINTS, AccountPoller, intervals
 from exporter.polling.schedule import Results, Scheduler
 from exporter.prices.table import Prices
 from exporter.statistics.state import Outcome
@@ -98,7 +98,11 @@ class Exporter:
             next_polls={name: pause for name, pause in pauses.items() if pause is not None},
             scheduler_alive=self.scheduler.alive,
             account=view.facts.account,
+            account_intervals=intervals(self._config.account),
+            notices={path: str(said) for path, said in self._client.notices.all.items()},
+            built_in_prices=view.facts.prices.built_in,
             state_write_failures=self._keeper.write_failures,
+            state_is_failing=self._keeper.is_failing,
             token_expires_at=self._client.token_expires_at,
             reload_successful=self._reload_successful,
             reloaded_at=self._reloaded_at,

@@ -34,6 +34,11 @@ class Keeper:
         """How often the state file could not be written."""
         return self._file.write_failures if self._file else 0
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the state file could not be written the last time."""
+        return self._file is not None and self._file.is_failing
+
     def kept(self, name: str, source: str) -> Kept:
         """Return what is kept of a query; nothing yet, where it has asked something else."""
         kept = self._kept.get(name)

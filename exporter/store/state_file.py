@@ -37,7 +37,7 @@ class StateFile:
         self._last_number = 0
         self._turn = asyncio.Lock()  # one transaction at a time
         self._is_open = False
-        self._is_failing = False
+        self.is_failing = False
 
     async def open(self) -> dict[str, Kept]:
         """Open the file and return what it holds, by the names of the queries.
@@ -139,11 +139,11 @@ class StateFile:
 
     def _note_failure(self, error: StateError) -> None:
         self.write_failures += 1
-        if not self._is_failing:
+        if not self.is_failing:
             _log.error("state file cannot be written: serving from memory", error=str(error))
-        self._is_failing = True
+        self.is_failing = True
 
     def _note_success(self) -> None:
-        if self._is_failing:
+        if self.is_failing:
             _log.info("state file is written again")
-        self._is_failing = False
+        self.is_failing = False
