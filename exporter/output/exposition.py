@@ -148,13 +148,14 @@ async def _rows(table: Table, before: Sequence[Rows]) -> Rows:
 
 async def _piece(columns: Sequence[Column], rows: Rows, before: Piece | None) -> Piece:
     """Write columns whose samples stand side by side, unless they are the same as before."""
-    old = before.runs if before and before.rows is rows else ()
-    runs, same = [], True
+    same = before is not None and before.rows is rows
+    old = before.runs if before and same else ()
+    runs = []
     values_of_runs = zip(*[column.runs for column in columns], strict=True)
     async for number, values in one_a_step(enumerate(values_of_runs)):
         runs.append(values)
         same = same and old[number : number + 1] == (values,)
-    if before and same and len(old) == len(runs):
+    if before and same:
         return before
 
     lines = Deflater()
