@@ -20,7 +20,7 @@ def data(settings: Settings) -> Group:
         (
             f"{success} > 0",
             f"or {success} + ignoring (query) group_left () {loaded}",
-            f"or last_over_time({success}[2h]) > 0 unless ignoring (query) {loaded}",
+            f"or last_over_time({success}[1d]) > 0 unless ignoring (query) {loaded}",
         )
     )
     steady = "\n".join(

@@ -29,7 +29,7 @@ def _stale(settings: Settings) -> Alert:
     name = "FlashbackDataStale"
     polls, seconds = settings.threshold(name, "polls"), settings.threshold(name, "seconds")
     interval, oldest = (
-        f"{_ONCE} (last_over_time({metric(settings, own)}[2h]))"
+        f"{_ONCE} (last_over_time({metric(settings, own)}[1d]))"
         for own in (
             "flashback_exporter_poll_interval_seconds",
             "flashback_exporter_max_data_age_seconds",
