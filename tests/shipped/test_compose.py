@@ -135,7 +135,7 @@ def test_the_example_runs_the_demo():
 
 
 def test_servers_can_be_reloaded():
-    """Prometheus takes a reload over HTTP, as Alertmanager always does, and the commands say how."""
+    """Prometheus takes a reload over HTTP, as Alertmanager always does; the commands are there."""
     assert "web.enable-lifecycle" in options("prometheus")
     for port in (9090, 9093):
         assert f"curl -X POST http://localhost:{port}/-/reload" in TEXT
