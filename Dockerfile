@@ -14,6 +14,8 @@ LABEL org.opencontainers.image.title="flashback-exporter" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/flashback-exporter /opt/flashback-exporter
 ENV PATH="/opt/flashback-exporter/bin:$PATH" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+RUN install --directory --owner=65534 --group=65534 --mode=0700 /var/lib/flashback-exporter
+VOLUME /var/lib/flashback-exporter
 USER 65534:65534
 EXPOSE 9877
 HEALTHCHECK --interval=30s --timeout=3s --start-period=5s \

@@ -8,7 +8,7 @@ UV := $(or $(shell command -v uv),build/lock/bin/uv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format rules dashboards history bench soak lock clean
+.PHONY: help demo test lint format rules dashboards prices history bench soak lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ rules: .venv/installed ## write the rules anew; SETTINGS=yours.yml FOLDER=where/
 
 dashboards: .venv/installed ## write Grafana's dashboards anew from their code
 	$(BIN)/python -m grafana
+
+prices: .venv/installed ## write the built-in prices of models anew from genai-prices
+	$(BIN)/python -m prices
 
 history: .venv/installed ## make a month of made-up history for a Prometheus, to look at dashboards; FOLDER=…
 	PYTHONPATH=tests/support $(BIN)/python -m history $(FOLDER)

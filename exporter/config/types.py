@@ -71,6 +71,12 @@ def _a_second_or_more(seconds: float) -> float:
     return seconds
 
 
+def _none_or_a_second(seconds: float) -> float:
+    if 0 < seconds < 1:
+        raise ValueError("expected at least 1s, or 0s to turn it off")
+    return seconds
+
+
 def _parse_size(value: Any) -> int:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     match = _SIZE.fullmatch(text) if len(text) < 100 else None
@@ -143,6 +149,7 @@ def seconds_or(value: Any, default: float) -> float:
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Interval = Annotated[Duration, AfterValidator(_a_second_or_more)]
+IntervalOrOff = Annotated[Duration, AfterValidator(_none_or_a_second)]
 Size = Annotated[int, BeforeValidator(_parse_size)]
 Whole = Annotated[int, Field(strict=True)]
 File = Annotated[Path, AfterValidator(_beside_the_file)]
@@ -185,6 +192,12 @@ class Settings(BaseModel):
             for problem in found
         ]
         raise ValidationError.from_exception_data(cls.__name__, details, hide_input=True)
+
+
+def faults(error: ValidationError) -> Iterator[Problem]:
+    """Yield what is wrong with what was read, each with its key."""
+    for detail in error.errors(include_input=False):
+        yield Problem(dotted(detail["loc"]), _in_words(detail))
 
 
 def _of_parts(error: ValidationError, told: set[str]) -> Iterator[Problem]:

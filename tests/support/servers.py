@@ -22,7 +22,7 @@ from exporter.api.daily import DAILY
 from exporter.config.sections import Api, Query
 from exporter.errors import PollError
 from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
-from exporter.polling.poll import Poll
+from exporter.polling.poll import Plan, Poll
 
 BASE_URL = "https://api.example.com"
 TODAY = 1_704_067_200  # the UTC midnight before the moment at which FakeClock stands
@@ -31,22 +31,30 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 @contextmanager
+def logging_left_as_it_was():
+    """Let whatever happens within change the way of logging for no longer than that."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+
+
+@contextmanager
 def surroundings():
     """Log everything as the exporter does, and spare clients reading the machine's certificates.
 
     Hands out a function that returns what was logged so far.
     """
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    with redirect_stderr(io.StringIO()) as lines:
-        log.configure("debug", "logfmt")
-    with pytest.MonkeyPatch.context() as environment:
+    with logging_left_as_it_was(), pytest.MonkeyPatch.context() as environment:
+        with redirect_stderr(io.StringIO()) as lines:
+            log.configure("debug", "logfmt")
         environment.setenv("SSL_CERT_FILE", os.devnull)
         environment.setenv("SSL_CERT_DIR", os.devnull)
         yield lines.getvalue
-    root.handlers[:], level = before
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def record(**fields):
@@ -164,7 +172,8 @@ async def failure(client, clock, seconds=60):
 
 async def poll(client, clock, seconds=1000, name="default", previous=None):
     """Run one poll and return its outcome."""
-    return await Poll(Query(name=name), 2, seconds, client, clock, previous).run()
+    plan = Plan(Query(name=name), "", 2, 300, client)
+    return await Poll(plan, seconds, clock, previous).run()
 
 
 class RawServer:
