@@ -24,7 +24,11 @@ from material import raw_record
 from programs import PATIENCE, get, process
 
 from exporter.clock import SystemClock, midnight, utc_day
+<<<<<<< HEAD
 from exporter.demo.company import Company
+=======
+from exporter.demo.organisation import Organisation
+>>>>>>> main
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.web.server import addresses, bind, serving
 
@@ -38,12 +42,16 @@ class Ledger(Company):
     """
 
     def __init__(self):
+<<<<<<< HEAD
         super().__init__()
         self._repositories = {
             repository.name: repository
             for repository in self.organisation.repositories
             if repository.name in ("checkout", "search")
         }
+=======
+        self.organisation = Organisation(seed=1)
+>>>>>>> main
         self._entered = {}
 
     def violations(self, repository, severity, number):
@@ -53,6 +61,10 @@ class Ledger(Company):
             "policyViolations": number,
             f"numSeverity{severity}": number,
         }
+
+    def usage(self, day, now):
+        """Return nothing that credits or policies would tell of."""
+        return ()
 
     def records(self, day, now):
         """Yield the records of a day, as a company does."""
