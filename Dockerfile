@@ -5,6 +5,9 @@ COPY requirements.txt ./
 RUN python3 -m pip --python=/opt/flashback-exporter install --no-cache-dir --no-compile --no-deps --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
+COPY data data
+COPY config config
+COPY grafana/dashboards grafana/dashboards
 # Then what only building needs goes, and Python compiles what a start loads, and nothing else.
 RUN python3 -m pip --python=/opt/flashback-exporter install --no-cache-dir --no-compile --no-deps --no-build-isolation . \
     && python3 -m pip --python=/opt/flashback-exporter check \

@@ -8,7 +8,7 @@ UV := $(or $(shell command -v uv),build/lock/bin/uv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format dashboards history bench soak lock clean
+.PHONY: help demo test lint format dashboards shipped history bench soak lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ format: .venv/installed ## bring the code into shape
 
 dashboards: .venv/installed ## write Grafana's dashboards anew from their code
 	$(BIN)/python -m grafana
+
+shipped: .venv/complete ## write the chart's copies, the manifests and the lists of files anew
+	$(BIN)/python -m shipping
 
 history: .venv/installed ## make a month of made-up history for a Prometheus, to look at dashboards; FOLDER=…
 	PYTHONPATH=tests/support $(BIN)/python -m history $(FOLDER)

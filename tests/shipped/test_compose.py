@@ -128,7 +128,9 @@ def test_exporter_takes_the_environment(monkeypatch, capsys):
 
 def test_the_exporter_is_checked_as_in_its_image():
     """The health check of the exporter is the image's own, only more often."""
-    (command,) = re.findall(r"^HEALTHCHECK .*CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.M)
+    (command,) = re.findall(
+        r"^HEALTHCHECK .*CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
     assert SERVICES["exporter"]["healthcheck"]["test"] == ["CMD", *json.loads(command)]
 
 
