@@ -89,3 +89,13 @@ def test_the_table_of_variables_is_the_codes():
     assert set(re.findall(r"FLASHBACK_\w+", example)) == known
     passed_on = re.findall(r"- (FLASHBACK_\w+)", (ROOT / "compose.yaml").read_text())
     assert {*passed_on, "FLASHBACK_REFRESH_TOKEN_FILE"} == known  # which needs a volume of its own
+
+
+def test_the_arithmetic_of_series_is_the_codes():
+    """So many series has a group for each day, and so many labels each of them."""
+    growing = README.split("\n## Growing\n")[1]
+    (series,) = re.findall(r"a group has (\d+) series for each day", growing)
+    assert int(series) == sum(len(metric.fields) for metric in METRICS)
+    (labels,) = re.findall(r"label_limit: \d+ +# (\d+) of the exporter's own", growing)
+    usual = exporter.config.sections.Query().labels
+    assert int(labels) == len({"query", "day", "severity", *usual})
