@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -12,20 +13,20 @@ SAMPLE = Path("docs/metrics.txt")
 
 _LINES = 2
 _DEMO = [sys.executable, "-m", "exporter", "demo", "--web.listen-address=127.0.0.1:0"]
-_PATIENCE = 30  # seconds
-_TEXT = {"Accept": "text/plain"}
+_DATA = 'flashback_ai_daily_api_calls{query="default"'
+_LOOKS = 300
+_PAUSE = 0.1  # seconds between two looks
+_PATIENCE = 30  # seconds for one
 _OTHER_QUERY = re.compile(r'[{,]query="(?!default")')
 
 
 def sample() -> str:
-    """Run the demo until each of its queries has data, and return some of what it serves."""
+    """Run the demo until the query has data, and return some of what it serves then."""
     with subprocess.Popen(_DEMO, stderr=subprocess.PIPE, text=True) as demo:
         try:
-            log = _read_until(demo, "first good poll", queries=2)
-            (port,) = re.findall(r"msg=serving addresses=127\.0\.0\.1:(\d+)", log)
-            request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=_TEXT)
-            with urllib.request.urlopen(request, timeout=_PATIENCE) as response:
-                return "".join(_some_of(response.read().decode()))
+            serving = re.compile(r"msg=serving addresses=127\.0\.0\.1:(\d+)")
+            port = next(found[1] for line in demo.stderr or () if (found := serving.search(line)))
+            return "".join(_some_of(_once_full(f"http://127.0.0.1:{port}/metrics")))
         finally:
             demo.terminate()
 
@@ -37,13 +38,14 @@ def shape(text: str) -> list[str]:
     return [line if line[0] == "#" else line.rpartition(" ")[0] for line in lines]
 
 
-def _read_until(demo: subprocess.Popen[str], words: str, queries: int) -> str:
-    read = ""
-    for line in demo.stderr or ():
-        read += line
-        if read.count(words) == queries:
-            break
-    return read
+def _once_full(url: str) -> str:
+    for _ in range(_LOOKS):
+        with urllib.request.urlopen(url, timeout=_PATIENCE) as response:
+            text: str = response.read().decode()
+        if _DATA in text:
+            return text
+        time.sleep(_PAUSE)
+    raise SystemExit("the demo got no data")
 
 
 def _some_of(text: str) -> Iterator[str]:
