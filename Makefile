@@ -8,7 +8,7 @@ UV := $(or $(shell command -v uv),build/lock/bin/uv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format dashboards shipped history bench soak lock clean
+.PHONY: help demo test lint format dashboards prices shipped history bench soak lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ format: .venv/installed ## bring the code into shape
 
 dashboards: .venv/installed ## write Grafana's dashboards anew from their code
 	$(BIN)/python -m grafana
+
+prices: .venv/installed ## write the built-in prices of models anew from genai-prices
+	$(BIN)/python -m prices
 
 shipped: .venv/complete ## write the chart's copies, the manifests and the lists of files anew
 	$(BIN)/python -m shipping

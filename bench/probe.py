@@ -10,6 +10,7 @@ from bench.records import raw_records
 from exporter.clock import Clock, SystemClock, utc_day
 from exporter.config.sections import Query
 from exporter.output.publication import Publication
+from exporter.statistics.counters import Counters
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import parse_record
 from exporter.statistics.state import Outcome, QueryState
@@ -35,14 +36,18 @@ def grouped(groups: int, today: int, query: Query) -> Grouping:
     return grouping
 
 
-async def publish(publication: Publication, grouping: Grouping, clock: Clock, query: Query) -> None:
+async def publish(
+    publication: Publication, grouping: Grouping, counters: Counters, clock: Clock, query: Query
+) -> None:
     """Do what follows the last record of a poll."""
     data = publication.view.states[query.name].good
     snapshot = await grouping.snapshot(data.snapshot if data else None)
+    changes = await counters.grow(grouping.found, snapshot, clock.monotonic())
     await grouping.discard()
     del data
-    outcome = Outcome(clock.time(), clock.monotonic(), 0, {}, snapshot)
-    del snapshot
+    now = clock.monotonic()
+    outcome = Outcome(clock.time(), now, 0, {}, snapshot, counters=counters.shown, changes=changes)
+    del snapshot, changes
     await publication.add(query.name, "bench", outcome)
 
 
@@ -56,10 +61,11 @@ async def held(groups: int) -> Held:
     publication = await Publication.empty(
         clock, {query.name: QueryState(query, "bench", 300, 3600)}
     )
+    counters = Counters()
     gap = seconds = 0.0
     for _ in range(2):
         grouping = grouped(groups, utc_day(clock.time()), query)
-        task = asyncio.create_task(publish(publication, grouping, clock, query))
+        task = asyncio.create_task(publish(publication, grouping, counters, clock, query))
         del grouping
         began = time.process_time()
         while not task.done():

@@ -8,12 +8,13 @@ from exporter.api.client import FlashbackClient
 from exporter.api.secrets import read_secret, saving_fault
 from exporter.clock import Clock, utc_day
 from exporter.config.sections import Api, Config, Filters, Query
-from exporter.errors import ConfigError, PollError, Problem
+from exporter.errors import ConfigError, PollError, Problem, StateError
 from exporter.lines import answer, complain
 from exporter.output.exposition import render
-from exporter.output.samples import blocks
-from exporter.polling.poll import Poll
-from exporter.statistics.state import Outcome
+from exporter.output.samples import tables
+from exporter.polling.poll import Plan, Poll
+from exporter.statistics.state import Outcome, Shown
+from exporter.store.database import check_path
 
 
 def check_files(config: Config, clock: Clock) -> None:
@@ -21,7 +22,7 @@ def check_files(config: Config, clock: Clock) -> None:
 
     Beside a login, a refresh token need not be there yet.
     """
-    problems = list(_secret_faults(config.api))
+    problems = [*_secret_faults(config.api), *_state_faults(config.state.file)]
     try:
         FlashbackClient(config.api, clock, _ignore)
     except ConfigError as error:
@@ -41,6 +42,14 @@ def _secret_faults(api: Api) -> Iterator[Problem]:
             yield Problem(key, f"the file {path} holds characters that are not ASCII")
         if path == api.refresh_token_file and not api.login and (fault := saving_fault(path)):
             yield Problem(key, f"new tokens cannot be saved in {path}: {fault}")
+
+
+def _state_faults(path: Path | None) -> Iterator[Problem]:
+    try:
+        if path:
+            check_path(path)
+    except StateError as error:
+        yield Problem("state.file", f"{path}: {error}")
 
 
 def _secret_files(api: Api) -> Iterator[tuple[str, Path]]:
@@ -75,13 +84,16 @@ async def check_live(config: Config, clock: Clock) -> bool:
 async def _polled(query: Query, config: Config, client: FlashbackClient, clock: Clock) -> Outcome:
     """Make one poll of a query, and print what came of it."""
     seconds = 3 * config.api.timeout
-    outcome = await Poll(query, config.poll.days, seconds, client, clock, attempts=1).run()
+    plan = Plan(query, "", config.poll.days, config.interval(query), client)
+    outcome = await Poll(plan, seconds, clock, attempts=1).run()
     snapshot = outcome.snapshot
     if snapshot is None:
         fault = f"{outcome.reason}: {outcome.message}"
         complain(f"FAILED: query {query.name}: {fault}")
         return outcome
-    series = (await render(blocks(query, snapshot, utc_day(clock.time())))).series
+    counters = outcome.counters if query.counters else {}
+    shown = Shown(query, snapshot, counters, together=True)
+    series = (await render(tables(shown, utc_day(clock.time())))).series
     answer(
         f"SUCCESS: query {query.name}: {snapshot.records} records, {snapshot.found} groups"
         f" ({snapshot.folded} folded into other), {series} series,"

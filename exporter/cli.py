@@ -6,6 +6,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from exporter.config.load import load_config
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
-from exporter.errors import ConfigError, ListenError, OutputError, Problem
+from exporter.errors import ConfigError, ListenError, OutputError, Problem, StateInUseError
 from exporter.lines import answer, complain
 from exporter.oddities import oddities
 from exporter.serve import application, run, warn_of_user_ids
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             complain(f"flashback-exporter: {problem}")
         return BAD_CONFIGURATION
-    except (ListenError, OutputError, KeyboardInterrupt) as error:
+    except (ListenError, OutputError, StateInUseError, KeyboardInterrupt) as error:
         complain(f"flashback-exporter: {error or 'interrupted'}")
         return FAILED
     finally:
@@ -220,11 +221,15 @@ async def _serve(options: argparse.Namespace) -> None:
         _log_oddities(config, access, sockets)
         return config
 
-    exporter = await Exporter.create(config, load, clock)
     sockets += _sockets(options)
-    _log_oddities(config, access, sockets)
-    app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
-    await run(exporter, serving(app, access=access), sockets, lambda _: None)
+    with ExitStack() as listening:
+        for listener in sockets:
+            listening.enter_context(listener)
+        # The port is bound by now: scrapes wait while a large state file is being read.
+        exporter = await Exporter.create(config, load, clock)
+        _log_oddities(config, access, sockets)
+        app = application(exporter, telemetry_path=options.path, lifecycle=options.lifecycle)
+        await run(exporter, serving(app, access=access), sockets, lambda _: None)
 
 
 def _log_oddities(config: Config, access: Access, sockets: Sequence[socket.socket]) -> None:

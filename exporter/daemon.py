@@ -1,6 +1,7 @@
 """The running exporter: puts configuration, client, publication and scheduler together."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -11,12 +12,14 @@ from exporter.api.client import FlashbackClient
 from exporter.api.daily import DAILY
 from exporter.clock import Clock
 from exporter.config.sections import Config, Query
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, Problem, StateError, StateInUseError
 from exporter.output.publication import Publication, States
 from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
-from exporter.polling.schedule import Plan, Results, Scheduler
-from exporter.statistics.state import QueryState
+from exporter.polling.poll import Plan
+from exporter.polling.schedule import Results, Scheduler
+from exporter.statistics.state import Outcome, QueryState
+from exporter.store.keeper import Keeper
 
 _ENDPOINTS = (DAILY, LOGIN, REFRESH)
 _LOOK = 1.0  # how often a client that was replaced is looked at, in seconds
@@ -31,7 +34,12 @@ class Exporter:
     """
 
     def __init__(
-        self, config: Config, load: Callable[[], Config], clock: Clock, publication: Publication
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        clock: Clock,
+        publication: Publication,
+        keeper: Keeper,
     ) -> None:
         """Prepare; `Exporter.create` is the way to get one.
 
@@ -39,8 +47,9 @@ class Exporter:
         """
         self.publication = publication
         self.own_metrics = OwnMetrics(_ENDPOINTS)
-        self.scheduler = Scheduler(_results(publication), clock)
+        self.scheduler = Scheduler(self._results(), clock)
 
+        self._keeper = keeper
         self._load = load
         self._clock = clock
         self._client = self._connected(config)
@@ -53,8 +62,20 @@ class Exporter:
 
     @classmethod
     async def create(cls, config: Config, load: Callable[[], Config], clock: Clock) -> "Exporter":
-        """Return an exporter that has not begun to poll."""
-        return cls(config, load, clock, await Publication.empty(clock, _states(config, {})))
+        """Return an exporter that has not begun to poll, with the data of its state file.
+
+        Raises ConfigError where the state file or a TLS file cannot be used, StateInUseError where
+        another exporter has the state file.
+        """
+        try:
+            keeper = await Keeper.open(config.state.file, clock)
+        except StateInUseError as error:
+            raise StateInUseError(f"{config.state.file}: another exporter uses it") from error
+        except StateError as error:
+            problem = Problem("state.file", f"{config.state.file}: {error}")
+            raise ConfigError([config.places.located(problem)]) from error
+        publication = await Publication.empty(clock, _states(config, {}, keeper))
+        return cls(config, load, clock, publication, keeper)
 
     def status(self) -> Status:
         """Return how it is doing at this moment."""
@@ -70,6 +91,7 @@ class Exporter:
             polling={name for name in view.states if self.scheduler.polling(name)},
             next_polls={name: pause for name, pause in pauses.items() if pause is not None},
             scheduler_alive=self.scheduler.alive,
+            state_write_failures=self._keeper.write_failures,
             token_expires_at=self._client.token_expires_at,
             reload_successful=self._reload_successful,
             reloaded_at=self._reloaded_at,
@@ -77,7 +99,8 @@ class Exporter:
 
     def start(self) -> None:
         """Begin to poll."""
-        self.scheduler.start(_plans(self._config, self._client))
+        self._keeper.served(self.publication.view.states)
+        self.scheduler.start(self._plans(self._config, self._client))
 
     async def stop(self) -> None:
         """Cancel what is under way and close all connections."""
@@ -85,6 +108,7 @@ class Exporter:
         for task in self._retired:
             task.cancel()
         await asyncio.gather(*self._retired, self._client.aclose(), return_exceptions=True)
+        await self._keeper.close()
 
     async def reload(self) -> None:
         """Read the configuration again and go on with it.
@@ -93,8 +117,11 @@ class Exporter:
         """
         async with self._turn:
             config, client = self._read_again()
-            await self.publication.change(lambda states: _states(config, states))
+            await self._begin_series(config)
+            await self.publication.change(lambda states: _states(config, states, self._keeper))
+            self._keeper.served(self.publication.view.states)
             self._go_on(config, client)
+            await self._keeper.forget(self.publication.view.states)
 
             self._reload_successful = True
             self._reloaded_at = self._clock.time()
@@ -104,6 +131,7 @@ class Exporter:
         """Return the configuration as it is now, and the client that it needs."""
         try:
             config = self._load()
+            self._check_state_file(config)
             return config, self._client if self._fits(config) else self._connected(config)
         except ConfigError as error:
             self._reload_successful = False
@@ -111,11 +139,26 @@ class Exporter:
             _log.error("configuration not reloaded", problems=problems)
             raise
 
+    def _check_state_file(self, config: Config) -> None:
+        """Refuse another state file: the one in use is locked from start to end."""
+        if config.state != self._config.state:
+            problem = Problem("state.file", "expected no change of it; that needs a restart")
+            raise ConfigError([config.places.located(problem)])
+
     def _fits(self, config: Config) -> bool:
         """Whether the present client can go on under another configuration."""
         # Files of the same names may hold other certificates by now, and a client reads them once.
         tls = config.api.tls_config
         return config.api == self._config.api and not (tls.ca_file or tls.cert_file)
+
+    async def _begin_series(self, config: Config) -> None:
+        """Let counters begin anew of which a new configuration shows what was not shown before."""
+        before = self.publication.view.states
+        for query in config.queries:
+            shown = before[query.name].query if query.name in before else None
+            if shown is None or (shown.metrics, shown.counters) != (query.metrics, query.counters):
+                kept = self._keeper.kept(query.name, _source(config, query))
+                await kept.counters.begin_again()
 
     def _connected(self, config: Config) -> FlashbackClient:
         with config.places.locating():
@@ -124,11 +167,11 @@ class Exporter:
     def _go_on(self, config: Config, client: FlashbackClient) -> None:
         before, self._client, self._config = self._client, client, config
         if before is client:
-            self.scheduler.replace(_plans(config, client))
+            self.scheduler.replace(self._plans(config, client))
             return
 
         client.take_over(before)
-        self.scheduler.replace(_plans(config, client))
+        self.scheduler.replace(self._plans(config, client))
 
         task = asyncio.create_task(self._retire(before), name="retire client")
         self._retired.add(task)
@@ -145,49 +188,71 @@ class Exporter:
             await client.aclose()
             raise
 
+    def _results(self) -> Results:
+        return Results(
+            states=lambda: self.publication.view.states,
+            add=self._add,
+            skip=self.publication.skip,
+            new_day=self.publication.current,
+        )
 
-def _results(publication: Publication) -> Results:
-    return Results(
-        states=lambda: publication.view.states,
-        add=publication.add,
-        skip=publication.skip,
-        new_day=publication.current,
-    )
+    async def _add(self, name: str, source: str, outcome: Outcome) -> None:
+        """Publish how a poll ended. What is served is safe before: a counter never falls."""
+        await self._keeper.keep(name, source, outcome)
+        await self.publication.add(name, source, outcome)
+        self._keeper.served([name])
+
+    def _plans(self, config: Config, client: FlashbackClient) -> Mapping[str, Plan]:
+        return {query.name: self._plan(config, query, client) for query in config.queries}
+
+    def _plan(self, config: Config, query: Query, client: FlashbackClient) -> Plan:
+        source, interval = _source(config, query), config.interval(query)
+        counters = self._keeper.kept(query.name, source).counters
+        return Plan(query, source, config.poll.days, interval, client, counters)
 
 
-def _source(config: Config, query: Query) -> object:
-    """Return what makes a question.
+def _source(config: Config, query: Query) -> str:
+    """Return what makes a question, as JSON.
 
     Equal ones have the same answer, whoever asks and how much of it is shown.
     """
-    email = config.api.login.email if config.api.login else None
-    return config.api.base_url, email, query.filters, query.labels
+    api, filters = config.api, query.filters.model_dump()
+    question = {
+        "base_url": api.base_url,
+        "email": api.login.email if api.login else None,
+        "filters": {name: values for name, values in filters.items() if values},
+        "labels": query.labels,
+    }
+    return json.dumps(question)
 
 
-def _states(config: Config, before: States) -> States:
+def _states(config: Config, before: States, keeper: Keeper) -> States:
     """Return a state for each query.
 
-    Counters go on; the data is kept where the query still asks the same.
+    What was counted goes on; the data is kept where the query still asks the same.
     """
-    return {query.name: _state(config, query, before.get(query.name)) for query in config.queries}
+    return {
+        query.name: _state(config, query, before.get(query.name), keeper)
+        for query in config.queries
+    }
 
 
-def _state(config: Config, query: Query, before: QueryState | None) -> QueryState:
-    source = _source(config, query)
-    interval = config.interval(query)
-    max_data_age = config.poll.max_data_age
+def _state(config: Config, query: Query, before: QueryState | None, keeper: Keeper) -> QueryState:
+    source, interval = _source(config, query), config.interval(query)
+    age = config.poll.max_data_age
+    if before is not None and before.source == source:
+        return replace(before, query=query, interval=interval, max_data_age=age)
 
-    if before is None:
-        return QueryState(query, source, interval, max_data_age)
-
-    if before.source != source:
-        before = replace(before, last=None, good=None, aside=None)
-    return replace(before, query=query, source=source, interval=interval, max_data_age=max_data_age)
-
-
-def _plans(config: Config, client: FlashbackClient) -> Mapping[str, Plan]:
-    return {query.name: _plan(config, query, client) for query in config.queries}
-
-
-def _plan(config: Config, query: Query, client: FlashbackClient) -> Plan:
-    return Plan(query, _source(config, query), config.poll.days, config.interval(query), client)
+    kept = keeper.kept(query.name, source)
+    counted = before or QueryState(query, source, interval, age)
+    return replace(
+        counted,
+        query=query,
+        source=source,
+        interval=interval,
+        max_data_age=age,
+        counters=kept.counters.shown,
+        last=None,
+        good=kept.good,
+        aside=None,
+    )

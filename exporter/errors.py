@@ -4,6 +4,10 @@ ExporterError
 ├── ConfigError      the configuration, all of its problems at once
 ├── ListenError      the web server cannot have its address
 ├── OutputError      standard output cannot be written to
+├── StateError       the state file cannot be used
+│   ├── StateInUseError   by another exporter, at this moment
+│   ├── StateDamagedError what it holds cannot be read
+│   └── StateWriteError   what is new could not be written
 └── PollError        why a poll, or one request of it, failed
     ├── RefusedError the API refused a sign-in or a refresh for good
     └── TruncatedError an answer ended in its middle
@@ -58,6 +62,22 @@ class ListenError(ExporterError):
 
 class OutputError(ExporterError):
     """Standard output takes no more: its disk is full, or its reader has gone."""
+
+
+class StateError(ExporterError):
+    """The state file cannot be used: it is foreign, of a newer format, or not to be opened."""
+
+
+class StateInUseError(StateError):
+    """Another exporter has locked the state file."""
+
+
+class StateDamagedError(StateError):
+    """The state file is the exporter's own, and what it holds cannot be read."""
+
+
+class StateWriteError(StateError):
+    """The state file could not be written: the disk is full, say."""
 
 
 class PollError(ExporterError):

@@ -6,8 +6,8 @@ Validation, grouping, samples, the exposition, the README and the tests all read
 from dataclasses import dataclass
 from enum import Enum
 
-PREFIX = "flashback_ai_daily_"
-DAY_START = PREFIX + "start_timestamp_seconds"
+PREFIX = "flashback_ai_"
+DAILY_PREFIX = PREFIX + "daily_"
 
 DIMENSIONS = {
     "repo_id": "repoId",
@@ -39,13 +39,26 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """A metric as a scrape names it: its samples stand together under one HELP and TYPE.
+
+    The name is OpenMetrics': that of a counter is without the `_total` of its samples.
+    """
+
+    name: str
+    type: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
-    """One gauge of the AI statistics.
+    """One gauge of the AI statistics, and the counter beside it.
 
     `fields` maps the value of the label `split_by` to an API field. Most metrics show one field and
     have no such label: then `split_by` is empty, and so is the only key. So many of the API's units
     as `divisor` says make one of the metric's; counts have one unit. A record that lacks a
-    `required` field is not valid; where it lacks another one, the rest of it counts.
+    `required` field is not valid; where it lacks another one, the rest of it counts. What is not
+    `additive` over days has no counter. That of a mean is a summary, called `summary` if given.
     """
 
     short_name: str
@@ -55,17 +68,34 @@ class Metric:
     split_by: str = ""
     divisor: int = 1
     required: bool = False
+    additive: bool = True
+    summary: str = ""
 
     @property
     def name(self) -> str:
-        """The full name on /metrics."""
-        return PREFIX + self.short_name
+        """The full name of the gauge on /metrics."""
+        return DAILY_PREFIX + self.short_name
 
     @property
-    def help(self) -> str:
-        """The HELP text: what it counts, from which API fields, and how far to trust it."""
+    def gauge(self) -> Family:
+        """The gauge: a day's total or mean."""
         caveat = _MEAN_CAVEAT if self.kind is Kind.MEAN else _SUM_CAVEAT
-        return f"{self.text} (API field {', '.join(self.fields.values())}). {caveat}"
+        return Family(self.name, "gauge", f"{self.text} ({self._source}). {caveat}")
+
+    @property
+    def counter(self) -> Family | None:
+        """The counter, or the summary of a mean; None where days do not add up."""
+        if not self.additive:
+            return None
+        if self.kind is Kind.MEAN:
+            text = f"{self.text} ({self._source}), times calls. {_COUNTER_CAVEAT}"
+            return Family(PREFIX + (self.summary or self.short_name), "summary", text)
+        text = f"{self.text} ({self._source}). {_COUNTER_CAVEAT}"
+        return Family(PREFIX + self.short_name, "counter", text)
+
+    @property
+    def _source(self) -> str:
+        return f"API field {', '.join(self.fields.values())}"
 
 
 _SUM_CAVEAT = "The UTC day's total so far; cached between polls."
@@ -73,6 +103,7 @@ _MEAN_CAVEAT = (
     "The UTC day's mean so far, weighted by the calls it is known for; "
     "absent where there are none; cached between polls."
 )
+_COUNTER_CAVEAT = "Counts on across days; grows with polls, and no correction lowers it."
 
 METRICS = (
     Metric("api_calls", "Calls to the LLM API", {"": "apiCalls"}, required=True),
@@ -94,6 +125,7 @@ METRICS = (
         "active_conversations",
         "Conversations that were active, not additive across users and days",
         {"": "activeConversations"},
+        additive=False,
     ),
     Metric("policy_violations", "Policy violations found", {"": "policyViolations"}),
     Metric(
@@ -110,15 +142,15 @@ METRICS = (
         {"": "latency_ms"},
         Kind.MEAN,
         divisor=1000,
+        summary="call_duration_seconds",
     ),
 )
 
-GAUGES = {metric.name: metric.help for metric in METRICS} | {
-    DAY_START: (
-        "The UTC midnight at which the day began, in Unix seconds. Values are cached between polls."
-    )
-}
-"""Every gauge with its HELP, in the order in which they are shown."""
+DAY_START = Family(
+    DAILY_PREFIX + "start_timestamp_seconds",
+    "gauge",
+    "The UTC midnight at which the day began, in Unix seconds. Values are cached between polls.",
+)
 
 FIELD_KINDS = {field: metric.kind for metric in METRICS for field in metric.fields.values()}
 """Every numeric field of a record with its kind, in the order of the table."""
@@ -126,7 +158,12 @@ FIELD_KINDS = {field: metric.kind for metric in METRICS for field in metric.fiel
 COUNT_FIELDS = tuple(field for field, kind in FIELD_KINDS.items() if kind is not Kind.MEAN)
 MEAN_FIELDS = tuple(field for field, kind in FIELD_KINDS.items() if kind is Kind.MEAN)
 
-AMOUNTS = len(COUNT_FIELDS) + 2 * len(MEAN_FIELDS)
+AMOUNT_NAMES = (
+    *COUNT_FIELDS,
+    *(f"{field}:{part}" for field in MEAN_FIELDS for part in ("sum", "weight")),
+)
+"""What each amount of a record is, in their order."""
+AMOUNTS = len(AMOUNT_NAMES)
 """How many amounts a record has: its counts, then for each mean its weighted sum and its weight."""
 
 FIELD_INDEX = {field: index for index, field in enumerate(COUNT_FIELDS)} | {
@@ -138,6 +175,14 @@ WEIGHT_INDEX = {field: FIELD_INDEX[field] + 1 for field in MEAN_FIELDS}
 """Where each mean's weight stands among them: the calls that the mean is known for."""
 
 CALLS = FIELD_INDEX["apiCalls"]
+
+ADDITIVE = tuple(
+    FIELD_INDEX[field]
+    for metric in METRICS
+    if metric.additive and metric.kind is not Kind.MEAN
+    for field in metric.fields.values()
+)
+"""Where the counts stand that add up over days."""
 
 REQUIRED_FIELDS = frozenset(
     field for metric in METRICS if metric.required for field in metric.fields.values()

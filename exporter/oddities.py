@@ -38,6 +38,10 @@ def _unknown_llm_types(config: Config) -> Iterator[Problem]:
             if value.upper() not in _LLM_TYPES:
                 key = f"queries[{number}].filters.llm_type[{entry}]"
                 yield Problem(key, f"none of the known {', '.join(_LLM_TYPES)}")
+    for number, price in enumerate(config.own_prices):
+        if price.llm_type.upper() not in _LLM_TYPES:
+            fault = f"[{number}].llm_type is none of the known {', '.join(_LLM_TYPES)}"
+            yield Problem("prices.file", fault)
 
 
 def _variables(value: object, key: str) -> Iterator[Problem]:

@@ -74,7 +74,7 @@ def last_hour(metric: str, *by: str) -> str:
     In the first hour of a day what yesterday still gained is part of it. Whether a day began is
     asked of all replicas at once, for a new one was not there an hour ago.
     """
-    start = f'{DAY_START}{{{QUERY}, day="today"}}'
+    start = f'{DAY_START.name}{{{QUERY}, day="today"}}'
     midnight = f"({once(start)} != {once(f'{start} offset 1h')})"
     late = f"({daily(metric, day='yesterday')} and on (job, query) {midnight})"
     now, before = f"{daily(metric)} or {late}", f"{daily(metric)} offset 1h"

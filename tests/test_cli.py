@@ -443,6 +443,31 @@ def test_check_warns_of_what_is_odd(api, rest, expected, configuration, run, tmp
     assert expected in err
 
 
+def test_check_warns_of_prices_for_a_provider_that_the_api_does_not_know(
+    configuration, run, tmp_path
+):
+    """A price of such a provider is one of no series: which entry it is, is said."""
+    known = "- {llm_type: openai, model: x, input: 1, output: 2}\n"
+    (tmp_path / "prices.yml").write_text(known + known.replace("openai", "OPNAI"))
+    path = configuration("api:\n  login: {email: a, password: x}\nprices:\n  file: prices.yml\n")
+    code, out, err = run("check", "--config.file", path)
+    assert code == 0
+    assert "SUCCESS" in out
+    types = "OPENAI, ANTHROPIC, GOOGLE, AWS, OTHER"
+    place = f"{path}:4:3: prices.file"
+    assert err == f"WARNING: {place}: [1].llm_type is none of the known {types}\n"
+
+
+def test_check_fails_on_faults_of_the_file_with_prices(configuration, run, tmp_path):
+    """A fault in the file with prices is a fault of the configuration."""
+    (tmp_path / "prices.yml").write_text("- {llm_type: OPENAI, model: x, input: 1}\n")
+    path = configuration("api:\n  login: {email: a, password: x}\nprices:\n  file: prices.yml\n")
+    code, _, err = run("check", "--config.file", path)
+    assert code == 2
+    fault = "[0].output: required key is missing"
+    assert err == f"flashback-exporter: {tmp_path}/prices.yml:1:3: {fault}\n"
+
+
 def test_check_does_not_warn_of_what_is_usual(configuration, run):
     """The documented example, with every provider by name, is not odd."""
     example = (Path(__file__).parents[1] / "config" / "flashback-exporter.yml").read_text()
@@ -505,7 +530,8 @@ async def test_a_live_check_says_what_would_result(live, api):
     assert int(series) > int(groups) * 2 * 10
     name, same_records, groups, series = re.match(result, second).groups()
     assert (name, same_records, groups) == ("few", records, "5")
-    assert int(series) == 5 * 2 * 2 + 2  # groups, days and metrics, and when each day began
+    # groups, days and metrics; groups and counters; when each day began
+    assert int(series) == 5 * 2 * 2 + 5 * 2 + 2
     assert len(api.simulator.requests) == 2
 
 

@@ -13,6 +13,7 @@ from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Fault, Simulator
+from exporter.output.formats import TEXT
 
 PATIENCE = 15  # real seconds
 QUERY = {"name": "one", "labels": ["llm_type"], "metrics": ["api_calls"]}
@@ -42,7 +43,7 @@ class Daemon:
 
     async def shown(self):
         """Return the sample lines that are served."""
-        plain = text((await self.exporter.publication.current()).exposition.plain)
+        plain = text((await self.exporter.publication.current()).exposition.plain(TEXT))
         return [line for line in plain.splitlines() if not line.startswith("#")]
 
     async def polled(self, polls):

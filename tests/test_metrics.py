@@ -26,6 +26,7 @@ from servers import record
 from exporter.config.sections import Query
 from exporter.demo.company import Company
 from exporter.metrics import OPTIONAL_FIELDS
+from exporter.output.formats import TEXT
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import RejectedRecordError, parse_record
 
@@ -42,7 +43,7 @@ try:
     parse_record(raw_record(retries=None), grouping.window)
 except RejectedRecordError as error:
     rejected = str(error)
-lines = text(at_once(exposed(at_once(grouping.snapshot()), query)).plain).splitlines()
+lines = text(at_once(exposed(at_once(grouping.snapshot()), query)).plain(TEXT)).splitlines()
 print(json.dumps({
     "values": {line.partition("{")[0]: float(line.split()[-1]) for line in lines if line[0] != "#"},
     "optional": [
@@ -62,9 +63,9 @@ def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("more-metrics")
     shutil.copytree(PACKAGE, folder / "exporter")
     table = folder / "exporter" / "metrics.py"
-    before, end, after = table.read_text().partition("\n)\n\nGAUGES")
+    before, end, after = table.read_text().partition("\n)\n\nDAY_START")
     assert end
-    table.write_text(before + ROWS + "\n\nGAUGES" + after)
+    table.write_text(before + ROWS + "\n\nDAY_START" + after)
     support = Path(__file__).parent / "support"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(support)))}
     done = subprocess.run(

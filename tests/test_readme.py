@@ -35,8 +35,19 @@ def test_the_table_of_ai_metrics_is_the_codes():
     ]
     assert rows("### AI statistics") == [
         *expected,
-        [DAY_START, "", "", "The UTC midnight at which the day began"],
+        [DAY_START.name, "", "", "The UTC midnight at which the day began"],
     ]
+
+
+def test_the_table_of_counters_is_the_codes():
+    """Every counter is listed by the names of its samples, with the gauge beside it."""
+    suffixes = {"counter": ["_total"], "summary": ["_sum", "_count"]}
+    expected = [
+        [", ".join(counter.name + suffix for suffix in suffixes[counter.type]), metric.name]
+        for metric in METRICS
+        if (counter := metric.counter)
+    ]
+    assert rows("### AI statistics", 2) == expected
 
 
 def test_the_table_of_own_metrics_is_the_codes():

@@ -12,6 +12,8 @@ from exporter.errors import Problem
 
 _PREFIX = "FLASHBACK_"
 _WAYS = frozenset({"authorization", "login", "refresh_token_file"})
+_FILES = {"state_file": "state", "prices_file": "prices"}
+"""Variables, and the section whose key `file` each fills."""
 
 
 class Environment(BaseSettings):
@@ -27,6 +29,8 @@ class Environment(BaseSettings):
     password_file: Path | None = None
     refresh_token_file: Path | None = None
     base_url: str | None = None
+    state_file: Path | None = None
+    prices_file: Path | None = None
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong whatever the file says."""
@@ -37,11 +41,22 @@ class Environment(BaseSettings):
             both = self._names("password", "password_file")
             yield Problem(both, "expected one of them, not both")
 
-    def filled(self, section: Mapping[str, Any], places: Places) -> dict[str, Any]:
-        """Return the section `api` with what the environment adds, and note which variables did.
+    def filled(self, content: Mapping[str, Any], places: Places) -> dict[str, Any]:
+        """Return the configuration with what the environment adds, and note which variables did.
 
         Relative paths in variables start at the working directory.
         """
+        filled = dict(content)
+        if isinstance(content.get("api"), Mapping | None):
+            filled["api"] = self._api(content.get("api") or {}, places)
+        for field, section in _FILES.items():
+            path, given = getattr(self, field), content.get(section)
+            if path and isinstance(given, Mapping | None) and (given or {}).get("file") is None:
+                filled[section] = {**(given or {}), "file": path.absolute()}
+                places.note(f"{section}.file", _variable(field))
+        return filled
+
+    def _api(self, section: Mapping[str, Any], places: Places) -> dict[str, Any]:
         api = {
             key: value
             for key, value in section.items()

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
 from exporter.config.addresses import usable_address, usable_proxy
 from exporter.config.places import Places
+from exporter.config.price_list import OwnPrice
 from exporter.config.types import (
     Duration,
     File,
@@ -151,7 +152,20 @@ class Query(Settings):
     metrics: Annotated[tuple[MetricName, ...], AfterValidator(distinct), Field(min_length=1)] = (
         tuple(metric.short_name for metric in METRICS)
     )
+    counters: bool = True
     max_groups: Annotated[Whole, Field(ge=1)] = 10_000
+
+
+class State(Settings):
+    """What survives a restart."""
+
+    file: File | None = None
+
+
+class Pricing(Settings):
+    """What models cost you; for those that `file` leaves out, built-in prices are taken."""
+
+    file: File | None = None
 
 
 class Config(Settings):
@@ -160,6 +174,9 @@ class Config(Settings):
     api: Api
     poll: Polling = Polling()
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
+    state: State = State()
+    prices: Pricing = Pricing()
+    _own_prices: tuple[OwnPrice, ...] = PrivateAttr(default=())
     _places: Places = PrivateAttr(default_factory=Places)
 
     @classmethod
@@ -174,6 +191,16 @@ class Config(Settings):
         """Return this configuration, knowing where its keys were given."""
         self._places = places
         return self
+
+    def with_prices(self, entries: tuple[OwnPrice, ...]) -> "Config":
+        """Return this configuration, knowing what the file with prices says."""
+        self._own_prices = entries
+        return self
+
+    @property
+    def own_prices(self) -> tuple[OwnPrice, ...]:
+        """What the file with prices says, as it was when the configuration was read."""
+        return self._own_prices
 
     @property
     def places(self) -> Places:

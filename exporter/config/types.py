@@ -187,6 +187,12 @@ class Settings(BaseModel):
         raise ValidationError.from_exception_data(cls.__name__, details, hide_input=True)
 
 
+def faults(error: ValidationError) -> Iterator[Problem]:
+    """Yield what is wrong with what was read, each with its key."""
+    for detail in error.errors(include_input=False):
+        yield Problem(dotted(detail["loc"]), _in_words(detail))
+
+
 def _of_parts(error: ValidationError, told: set[str]) -> Iterator[Problem]:
     """Yield what is wrong with the parts of a section, but for the keys already told of."""
     details = error.errors(include_input=False)

@@ -2,7 +2,10 @@
 
 import asyncio
 import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from socket import socket
+from tempfile import TemporaryDirectory
 
 from exporter.clock import SystemClock
 from exporter.config.sections import Config
@@ -21,7 +24,7 @@ NOTICE = (
 )
 
 
-def demo_config(port: int) -> Config:
+def demo_config(port: int, state_file: Path | None = None) -> Config:
     """Return the configuration of the demo, for a simulator on a port of loopback."""
     return Config.model_validate(
         {
@@ -30,6 +33,7 @@ def demo_config(port: int) -> Config:
                 "login": {"email": EMAIL, "password": PASSWORD},
             },
             "poll": {"interval": "15s"},
+            "state": {"file": state_file},
             "queries": [
                 {"name": "default"},
                 {
@@ -47,7 +51,26 @@ def demo_config(port: int) -> Config:
 async def run_demo(
     sockets: list[socket], access: Access, *, telemetry_path: str, lifecycle: bool
 ) -> None:
-    """Serve the demo on sockets that listen, until the process is asked to end."""
+    """Serve the demo on sockets that listen, until the process is asked to end.
+
+    It keeps its state in a temporary file, where there is room for one.
+    """
+    with ExitStack() as files:
+        state_file = None
+        with suppress(OSError):
+            folder = files.enter_context(TemporaryDirectory(prefix="flashback-exporter-"))
+            state_file = Path(folder) / "state.db"
+        await _run(sockets, access, state_file, telemetry_path, lifecycle=lifecycle)
+
+
+async def _run(
+    sockets: list[socket],
+    access: Access,
+    state_file: Path | None,
+    telemetry_path: str,
+    *,
+    lifecycle: bool,
+) -> None:
     clock = SystemClock()
     scheme = "https" if access.tls else "http"
     simulator = Simulator(Company(), clock)
@@ -56,7 +79,7 @@ async def run_demo(
     connections = Connections()
     api = serving(simulator.app, connections)
     api_task = asyncio.create_task(api.serve(sockets=api_sockets), name="simulator")
-    config = demo_config(api_sockets[0].getsockname()[1])
+    config = demo_config(api_sockets[0].getsockname()[1], state_file)
     exporter = await Exporter.create(config, lambda: config, clock)
     app = application(exporter, telemetry_path=telemetry_path, lifecycle=lifecycle, notice=NOTICE)
 

@@ -1,105 +1,189 @@
 """Renders samples into the bytes that a scrape sends, once per change of the data.
 
-The sample lines of a gauge are the same in the text format 0.0.4 and in OpenMetrics 1.0, so one
-rendering serves both. Everything here works in small steps, between which the event loop goes on.
+They are compressed at once, and the plain text is thrown away: it would take most of the memory.
+Whoever asks for plain text gets it inflated again. Compressing is most of the work, so columns with
+the same rows and values as before are taken over as they are, such as those of a closed day. The
+lines are the same in both formats. All of it goes in steps, between which the event loop goes on.
 """
 
 import math
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import attrgetter
 
-from exporter.metrics import GAUGES
-from exporter.output.samples import Block, Column, Labels
+from exporter.metrics import Family
+from exporter.output.deflate import Deflated, Deflater, deflated, gzipped, joined
+from exporter.output.formats import FORMATS, Format
+from exporter.output.samples import Column, Labels, Table
 from exporter.steps import one_a_step
 
-_PIECE = 1 << 20  # bytes; a longer one would take long to put together
-_COMPRESSION_LEVEL = 2  # half the time of level 4, 8 % more bytes
 _ROW = "\n"  # stands for the labels of a row; nothing written between quotes holds it
+
+_Values = Sequence[float | None]
+_Place = tuple[Family, Labels, Labels]
+"""What columns have in common whose samples stand side by side: family and labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Rendered:
-    """Sample lines by the name of their metric, and how many they are.
+class Rows:
+    """The labels of a table's rows, in runs: their values, and as they are written."""
 
-    Compared by identity: comparing the lines would be one long step.
+    labels: Sequence[str]
+    values: Sequence[Sequence[Sequence[str]]]
+    written: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Piece:
+    """Columns of one place, compressed, and what they are made of.
+
+    `runs` holds, for each run of rows, the values of each column.
     """
 
-    lines: Mapping[str, Sequence[bytes]]
+    rows: Rows
+    runs: Sequence[Sequence[_Values]]
+    lines: Deflated
     series: int
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Rendered:
+    """Sample lines of a query, or of another source. Each family is in one table."""
+
+    rows: Sequence[Rows]
+    pieces: Mapping[_Place, Piece]
+
+    @property
+    def series(self) -> int:
+        """How many samples there are."""
+        return sum(piece.series for piece in self.pieces.values())
+
+    @property
+    def parts(self) -> Iterator[object]:
+        """Everything large that is held, for whoever frees it in steps."""
+        for rows in self.rows:
+            yield from rows.values
+            yield from rows.written
+        for piece in self.pieces.values():
+            yield from chain.from_iterable(piece.runs)
+
+    @property
+    def families(self) -> Mapping[Family, Sequence[Deflated]]:
+        """The lines by their family."""
+        families: dict[Family, list[Deflated]] = defaultdict(list)
+        for (family, *_), piece in self.pieces.items():
+            if piece.series:
+                families[family].append(piece.lines)
+        return families
+
+
+NOTHING_RENDERED = Rendered((), {})
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Exposition:
-    """The AI statistics as finished bytes: plain, and as the beginning of a gzip stream."""
+    """What is served beside the exporter's own metrics, as finished bytes of each format."""
 
-    plain: tuple[bytes, ...]
-    _compressed: tuple[bytes, ...]
-    _compressor: "zlib._Compress"
+    _of: Mapping[Format, Deflated]
 
-    def compressed(self, rest: bytes) -> tuple[bytes, ...]:
-        """Return one whole gzip stream of the statistics and `rest`; only `rest` costs anything."""
-        compressor = self._compressor.copy()
-        return *self._compressed, compressor.compress(rest) + compressor.flush()
+    def compressed(self, chosen: Format, rest: bytes) -> tuple[bytes, ...]:
+        """Return one whole gzip stream of the samples and `rest`."""
+        return gzipped(self._of[chosen], rest)
+
+    def plain(self, chosen: Format) -> Iterator[bytes]:
+        """Yield the samples as text, in pieces of 128 KiB or less."""
+        return self._of[chosen].inflated()
+
+    def size(self, chosen: Format) -> int:
+        """Return how many bytes the samples are as text."""
+        return self._of[chosen].size
 
 
-async def render(blocks: Iterable[Block]) -> Rendered:
-    """Write the samples of a query, or of another source, as lines."""
-    pieces: dict[tuple[str, Labels, Labels], list[bytes]] = defaultdict(list)
-    series = 0
+async def render(tables: Iterable[Table], before: Rendered = NOTHING_RENDERED) -> Rendered:
+    """Write samples as lines; `before` is how the same source was rendered last."""
+    rows_of: dict[int, Rows] = {}
+    pieces: dict[_Place, Piece] = {}
+    kept: list[Table] = []
 
-    for block in blocks:
-        rows = [_written(zip(block.labels, row, strict=True)) for row in block.rows]
-        async for column in one_a_step(block.columns):
-            if lines := _lines(column, rows):
-                series += len(lines)
-                pieces[column.name, column.before, column.after].append("".join(lines).encode())
-
-    # Day by day, and not block by block: lines that stand beside their like compress better.
-    lines_of: dict[str, list[bytes]] = defaultdict(list)
-    for (name, _, _), of_column in pieces.items():
-        lines_of[name] += of_column
-    return Rendered(lines_of, series)
+    for table in tables:
+        kept.append(table)  # so that no other runs get the number of its own
+        rows = rows_of.get(id(table.runs))
+        if rows is None:
+            rows = await _rows(table, before.rows[len(rows_of) :][:1])
+            rows_of[id(table.runs)] = rows
+        for place, columns in groupby(table.columns, attrgetter("family", "before", "after")):
+            pieces[place] = await _piece(list(columns), rows, before.pieces.get(place))
+    return Rendered(tuple(rows_of.values()), pieces)
 
 
 async def assemble(sources: Sequence[Rendered]) -> Exposition:
-    """Put all lines together, each metric's under its HELP and TYPE, and compress them."""
-    compressor = zlib.compressobj(_COMPRESSION_LEVEL, wbits=31)
-    plain = list(_in_families(sources))
-    compressed = []
-    pending = bytearray()
+    """Put the lines of all sources together, each family's under its HELP and TYPE."""
+    families: dict[Family, list[Deflated]] = defaultdict(list)
+    for source in sources:
+        for family, lines in source.families.items():
+            families[family] += lines
 
-    async for piece in one_a_step(plain):
-        pending += compressor.compress(piece)
-        if len(pending) >= _PIECE:
-            compressed.append(bytes(pending))
-            pending.clear()
-
-    pending += compressor.flush(zlib.Z_SYNC_FLUSH)
-    return Exposition(tuple(plain), (*compressed, bytes(pending)), compressor)
-
-
-def _in_families(sources: Sequence[Rendered]) -> Iterator[bytes]:
-    for name, text in GAUGES.items():
-        pieces = [piece for source in sources for piece in source.lines.get(name, ())]
-        if pieces:
-            yield f"# HELP {name} {text}\n# TYPE {name} gauge\n".encode()
-            yield from pieces
+    of: dict[Format, Deflated] = {}
+    for chosen in FORMATS:
+        parts: list[Deflated] = []
+        async for family, lines_of_all in one_a_step(families.items()):
+            parts.append(joined([deflated(chosen.head(family)), *lines_of_all]))
+        of[chosen] = joined(parts)
+    return Exposition(of)
 
 
-def _lines(column: Column, rows: Sequence[str]) -> list[str]:
-    """Return the lines of one column; `rows` holds the labels of each row as they are written."""
+async def _rows(table: Table, before: Sequence[Rows]) -> Rows:
+    """Write the labels of a table's rows, unless they are the same as before."""
+    for rows in before:
+        if rows.labels == table.labels and await _same(rows.values, table.runs):
+            return rows
+    written = [
+        [_written(zip(table.labels, row, strict=True)) for row in run]
+        async for run in one_a_step(table.runs)
+    ]
+    return Rows(table.labels, table.runs, written)
+
+
+async def _piece(columns: Sequence[Column], rows: Rows, before: Piece | None) -> Piece:
+    """Write columns whose samples stand side by side, unless they are the same as before."""
+    values_of_runs = zip(*[column.runs for column in columns], strict=True)
+    runs = [values async for values in one_a_step(values_of_runs)]
+    if before and before.rows is rows and await _same(before.runs, runs):
+        return before
+
+    lines = Deflater()
+    series = 0
+    async for run, values in one_a_step(zip(rows.written, runs, strict=True)):
+        written = [_lines(*of, run) for of in zip(columns, values, strict=True)]
+        series += sum(map(len, written))
+        lines.add("".join(chain.from_iterable(zip(*written, strict=True))).encode())
+    return Piece(rows, runs, lines.end(), series)
+
+
+async def _same(before: Sequence[object], after: Sequence[object]) -> bool:
+    """Whether two lists of runs are equal."""
+    if len(before) != len(after):
+        return False
+    async for one, other in one_a_step(zip(before, after, strict=True)):
+        if one != other:
+            return False
+    return True
+
+
+def _lines(column: Column, values: _Values, rows: Sequence[str]) -> list[str]:
+    """Return the lines of one run of a column."""
     parts = [_written(column.before), _ROW if any(rows) else "", _written(column.after)]
     labels = ",".join(filter(None, parts))
     head, _, tail = f"{column.name}{{{labels}}} ".partition(_ROW)
 
     lines = [
         f"{head}{row}{tail}{value}\n"
-        for row, value in zip(rows, column.values, strict=True)
+        for row, value in zip(rows, values, strict=True)
         if value is not None
     ]
-    if math.inf in column.values:
+    if math.inf in values:
         return [line.replace(" inf\n", " +Inf\n") for line in lines]
     return lines
 

@@ -155,6 +155,21 @@ _TABLE = (
         "Series of AI statistics that are being served.",
         lambda status, state: status.series[state.query.name],
     ),
+    _per_query(
+        "flashback_exporter_max_data_age_seconds",
+        "How old data may be and still be served.",
+        lambda _, state: state.max_data_age,
+    ),
+    _per_query(
+        "flashback_exporter_corrected_groups_total",
+        "Groups and days whose totals fell below what they had been.",
+        lambda _, state: state.corrected,
+    ),
+    _single(
+        "flashback_exporter_state_write_failures_total",
+        "Times that the state file could not be written.",
+        lambda status: status.state_write_failures,
+    ),
     REQUESTS,
     REQUEST_DURATION,
     _single(

@@ -1,18 +1,37 @@
 """Holds what is published right now: the newest polls, on the present day, unless too old."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
 from exporter.clock import Clock, utc_day
-from exporter.output.exposition import Exposition, Rendered, assemble, render
-from exporter.output.samples import blocks
-from exporter.statistics.groups import Snapshot
-from exporter.statistics.state import Outcome, QueryState
+from exporter.output.exposition import NOTHING_RENDERED, Exposition, Rendered, assemble, render
+from exporter.output.samples import tables
+from exporter.statistics.groups import Key
+from exporter.statistics.state import Outcome, QueryState, Shown
 from exporter.steps import in_steps, let_go
 
 States = Mapping[str, QueryState]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What one source shows: what that was made of, on which day, and its lines."""
+
+    shown: Shown
+    today: int
+    rendered: Rendered
+
+    def shows(self, shown: Shown, today: int) -> bool:
+        """Whether that is what the lines say already."""
+        before = self.shown
+        return (
+            self.today == today
+            and before.query is shown.query
+            and before.snapshot is shown.snapshot
+            and before.counters is shown.counters
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,19 +47,12 @@ class View:
     edition: int
     states: States
     today: int
-    shown: Mapping[str, tuple[Snapshot, Rendered]]
+    parts: Mapping[str, Part]
     exposition: Exposition
 
     def series(self, name: str) -> int:
         """Return how many series of AI statistics a query shows."""
-        return self.shown[name][1].series if name in self.shown else 0
-
-    def rendered(self, state: QueryState, snapshot: Snapshot, today: int) -> Rendered | None:
-        """Return the lines of a query; None where they would be others by now."""
-        name = state.query.name
-        held, lines = self.shown.get(name, (None, None))
-        same = held is snapshot and self.today == today and self.states[name].query == state.query
-        return lines if same else None
+        return self.parts[name].rendered.series if name in self.parts else 0
 
 
 class Publication:
@@ -73,7 +85,7 @@ class Publication:
                     await self._publish(self._view.states)
         return self._view
 
-    async def add(self, name: str, source: object, outcome: Outcome) -> None:
+    async def add(self, name: str, source: str, outcome: Outcome) -> None:
         """Publish how a poll of `source` ended, unless the query has another source by now."""
 
         def changed(states: States) -> States:
@@ -100,8 +112,10 @@ class Publication:
 
     def _is_current(self) -> bool:
         view, today = self._view, utc_day(self._clock.time())
-        to_show = _to_show(view.states, self._clock.monotonic())
-        return view.today == today and view.shown.keys() == to_show.keys()
+        shown = _shown(view.states, self._clock.monotonic())
+        return view.parts.keys() == shown.keys() and all(
+            view.parts[name].shows(shown[name], today) for name in shown
+        )
 
     async def _publish(self, states: States) -> None:
         before, self._view = self._view, await self._next(states)
@@ -116,48 +130,38 @@ class Publication:
         today = utc_day(self._clock.time())
         states = {name: state.on(today) for name, state in states.items()}
 
-        shown: dict[str, tuple[Snapshot, Rendered]] = {}
-        for name, snapshot in _to_show(states, self._clock.monotonic()).items():
-            state = states[name]
-            rendered = before.rendered(state, snapshot, today)
-            if rendered is None:
-                rendered = await render(blocks(state.query, snapshot, today))
-            shown[name] = snapshot, rendered
+        parts: dict[str, Part] = {}
+        for name, shown in _shown(states, self._clock.monotonic()).items():
+            part = before.parts.get(name)
+            if part is None or not part.shows(shown, today):
+                before_it = part.rendered if part else NOTHING_RENDERED
+                part = Part(shown, today, await render(tables(shown, today), before_it))
+            parts[name] = part
 
         number = before.number + 1
-        lines = [rendered for _, rendered in shown.values()]
-        if lines == _rendered(before):
-            return View(number, before.edition, states, today, shown, before.exposition)
-        return View(number, number, states, today, shown, await assemble(lines))
+        lines = [part.rendered for part in parts.values()]
+        if lines == [part.rendered for part in before.parts.values()]:
+            return View(number, before.edition, states, today, parts, before.exposition)
+        return View(number, number, states, today, parts, await assemble(lines))
 
 
-def _to_show(states: States, now: float) -> dict[str, Snapshot]:
-    """Return the data of every query that has some, and not too old."""
-    snapshots = {name: state.snapshot(now) for name, state in states.items()}
-    return {name: snapshot for name, snapshot in snapshots.items() if snapshot}
+def _shown(states: States, now: float) -> dict[str, Shown]:
+    """Return what every query shows that has something to show."""
+    every = {name: state.shown(now) for name, state in states.items()}
+    return {name: shown for name, shown in every.items() if shown.snapshot or shown.counters}
 
 
 async def _no_longer_held(before: View, after: View) -> list[object]:
-    """Return, one by one, the groups and lines that only the view before has."""
-    kept = {id(part) for part in chain(_snapshots(after), _rendered(after))}
-    parts: list[Iterable[object]] = []
-
-    for snapshot in _snapshots(before):
-        if id(snapshot) not in kept:
-            parts += [snapshot.groups, snapshot.groups.values()]
-
-    for rendered in _rendered(before):
-        if id(rendered) not in kept:
-            parts += rendered.lines.values()
-
-    return [part async for part in in_steps(chain.from_iterable(parts))]
+    """Return, one by one, what only the view before may have."""
+    kept = {id(holder) for holder in _holders(after)}
+    gone = [holder for holder in _holders(before) if id(holder) not in kept]
+    groups = chain.from_iterable(chain(holder, holder.values()) for holder in gone)
+    lines = chain.from_iterable(part.rendered.parts for part in before.parts.values())
+    return [part async for part in in_steps(chain(groups, lines))]
 
 
-def _snapshots(view: View) -> list[Snapshot]:
-    """Return the data that a view holds, also that which is too old to be shown."""
+def _holders(view: View) -> list[Mapping[Key, object]]:
+    """Return what a view holds by group, also data that is too old to be shown."""
+    holders: list[Mapping[Key, object]] = [state.counters for state in view.states.values()]
     outcomes = [state.good for state in view.states.values()]
-    return [outcome.snapshot for outcome in outcomes if outcome and outcome.snapshot]
-
-
-def _rendered(view: View) -> list[Rendered]:
-    return [rendered for _, rendered in view.shown.values()]
+    return holders + [good.snapshot.groups for good in outcomes if good and good.snapshot]

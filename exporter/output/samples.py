@@ -1,6 +1,6 @@
 """What a query shows, as samples: names, labels and values, whatever they are written as.
 
-They come in blocks, for there are millions of them: a format that writes a block by column says
+There are millions of them. So they come as tables, by columns: a format that writes a column says
 once what a thousand samples have in common.
 """
 
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from exporter.clock import midnight
 from exporter.config.sections import Query
-from exporter.metrics import AMOUNTS, DAY_START, FIELD_INDEX, METRICS, WEIGHT_INDEX, Kind, Metric
-from exporter.statistics.groups import DailyAmounts, Snapshot
+from exporter.metrics import DAY_START, FIELD_INDEX, METRICS, WEIGHT_INDEX, Family, Kind, Metric
+from exporter.statistics.groups import DailyAmounts, Key, Snapshot
+from exporter.statistics.marks import NOTHING
 from exporter.statistics.records import MAX_NUMBER, MEAN_SCALE, Amounts
+from exporter.statistics.state import Shown
 from exporter.steps import in_runs
-
-_NOTHING: Amounts = (0,) * AMOUNTS
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values, in the order in which they are written."""
@@ -32,48 +32,65 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One value for each row of a block, under one name; None where a row has no such sample.
+    """One value for each row of a table; None where a row has no such sample.
 
-    All of them have the labels in `before` and `after`, and those of their row in between.
+    All samples of a column have one name, that of their family with a suffix. They have the labels
+    in `before` and `after`, and those of their row in between. Columns with other suffixes and the
+    same labels have samples for the same rows. `runs` yields the values of one run of rows after
+    another, each of them a step's work.
     """
 
-    name: str
+    family: Family
     before: Labels
     after: Labels
-    values: Sequence[float | None]
+    runs: Iterable[Sequence[float | None]]
+    suffix: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the samples."""
+        return self.family.name + self.suffix
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Samples as a table: each row has its own values of `labels`, each column its own values."""
+class Table:
+    """Samples of rows by columns: each row has its own values of `labels`.
+
+    The rows come in runs. Columns of one family stand together. They can be gone through once.
+    """
 
     labels: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    columns: Sequence[Column]
+    runs: Sequence[Sequence[Sequence[str]]]
+    columns: Iterable[Column]
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the samples of the block one by one."""
+        """Yield the samples one by one."""
         for column in self.columns:
-            for row, value in zip(self.rows, column.values, strict=True):
-                if value is not None:
-                    own = zip(self.labels, row, strict=True)
-                    labels = dict([*column.before, *own, *column.after])
-                    yield Sample(column.name, labels, value)
+            for rows, values in zip(self.runs, column.runs, strict=True):
+                for row, value in zip(rows, values, strict=True):
+                    if value is not None:
+                        own = zip(self.labels, row, strict=True)
+                        labels = dict([*column.before, *own, *column.after])
+                        yield Sample(column.name, labels, value)
 
 
-def blocks(query: Query, snapshot: Snapshot, today: int) -> Iterator[Block]:
+def tables(shown: Shown, today: int) -> Iterator[Table]:
     """Yield what a query shows on the day `today` (days since 1970), as far as it is known.
 
     The window ends at `today`. Its days after the snapshot's newest are 0, for nothing is known to
-    have happened on them; days before the snapshot's oldest are left out. A block is a step's work.
+    have happened on them; days before the snapshot's oldest are left out.
     """
-    days = _days(snapshot, today)
-    yield _day_starts(query, days)
+    query, runs = shown.query, None
+    if shown.snapshot:
+        days = _days(shown.snapshot, today)
+        runs = list(in_runs(shown.snapshot.groups))
+        yield Table(query.labels, runs, _gauges(query, shown.snapshot, days))
+        yield _day_starts(query, days)
 
-    for run in in_runs(snapshot.groups.items()):
-        keys, daily = zip(*run, strict=True)
-        columns = _columns(query, snapshot.window, days, daily)
-        yield Block(query.labels, keys, tuple(columns))
+    if shown.counters:
+        if runs is None or not shown.together:
+            runs = list(in_runs(shown.counters))
+        yield Table(query.labels, runs, _counters(query, shown.counters))
 
 
 def _days(snapshot: Snapshot, today: int) -> dict[str, int]:
@@ -87,46 +104,79 @@ def _day_label(offset: int) -> str:
     return ("today", "yesterday")[offset] if offset < 2 else f"today-{offset}"
 
 
-def _day_starts(query: Query, days: Mapping[str, int]) -> Block:
+def _day_starts(query: Query, days: Mapping[str, int]) -> Table:
     """Return one row for each day, with when it began."""
     starts = [midnight(day) for day in days.values()]
-    column = Column(DAY_START, (("query", query.name),), (), starts)
-    return Block(("day",), [(label,) for label in days], (column,))
+    column = Column(DAY_START, (("query", query.name),), (), [starts])
+    return Table(("day",), [[(label,) for label in days]], [column])
 
 
-def _columns(
-    query: Query, window: Sequence[int], days: Mapping[str, int], daily: Sequence[DailyAmounts]
-) -> Iterator[Column]:
-    """Yield every metric of the query on every day, for groups with these amounts."""
-    shown = [metric for metric in METRICS if metric.short_name in query.metrics]
-    for label, day in days.items():
-        before = (("query", query.name), ("day", label))
-        amounts = _on_day(day, window, daily)
-
-        for metric in shown:
+def _gauges(query: Query, snapshot: Snapshot, days: Mapping[str, int]) -> Iterator[Column]:
+    """Yield every metric of a query on every day."""
+    daily = snapshot.groups.values()
+    for metric in _shown_metrics(query):
+        family = metric.gauge
+        for label, day in days.items():
+            before = (("query", query.name), ("day", label))
+            place = snapshot.window.index(day) if day in snapshot.window else None
             for split, field in metric.fields.items():
-                after = ((metric.split_by, split),) if metric.split_by else ()
-                values = _values(metric, field, amounts)
-                yield Column(metric.name, before, after, values)
+                values = _of_day(metric, field, daily, place)
+                yield Column(family, before, _split(metric, split), values)
 
 
-def _on_day(day: int, window: Sequence[int], daily: Sequence[DailyAmounts]) -> list[Amounts]:
-    """Return each group's amounts on a day; a day after the window has none yet."""
-    if day not in window:
-        return [_NOTHING] * len(daily)
-    index = window.index(day)
-    return [of_group[index] or _NOTHING for of_group in daily]
+def _counters(query: Query, counters: Mapping[Key, Amounts]) -> Iterator[Column]:
+    """Yield the counter of every metric of a query that has one."""
+    before = (("query", query.name),)
+    for metric in _shown_metrics(query):
+        family = metric.counter
+        if family is None:
+            continue
+        for split, field in metric.fields.items():
+            index, after = FIELD_INDEX[field], _split(metric, split)
+            if metric.kind is Kind.MEAN:
+                sums = _sums(counters.values(), index, metric.divisor * MEAN_SCALE)
+                weights = _sums(counters.values(), WEIGHT_INDEX[field])
+                yield Column(family, before, after, sums, "_sum")
+                yield Column(family, before, after, weights, "_count")
+            else:
+                yield Column(family, before, after, _sums(counters.values(), index), "_total")
 
 
-def _values(metric: Metric, field: str, amounts: Iterable[Amounts]) -> Sequence[float | None]:
-    """Return what each group shows of an API field."""
-    index = FIELD_INDEX[field]
-    if metric.kind is Kind.MEAN:
-        weight = WEIGHT_INDEX[field]
-        unit = metric.divisor * MEAN_SCALE
-        return [one[index] / (one[weight] * unit) if one[weight] else None for one in amounts]
+def _shown_metrics(query: Query) -> list[Metric]:
+    return [metric for metric in METRICS if metric.short_name in query.metrics]
 
-    sums = [one[index] for one in amounts]
-    if max(sums) <= MAX_NUMBER:
-        return sums
-    return [value if value <= MAX_NUMBER else math.inf for value in sums]
+
+def _split(metric: Metric, value: str) -> Labels:
+    return ((metric.split_by, value),) if metric.split_by else ()
+
+
+def _of_day(
+    metric: Metric, field: str, daily: Iterable[DailyAmounts], place: int | None
+) -> Iterator[Sequence[float | None]]:
+    """Yield what each group shows of an API field on a day; None is a day that is not known yet."""
+    for run in in_runs(daily):
+        amounts = [NOTHING if place is None else of_group[place] or NOTHING for of_group in run]
+        if metric.kind is Kind.MEAN:
+            yield _means(amounts, field, metric.divisor * MEAN_SCALE)
+        else:
+            yield _divided([one[FIELD_INDEX[field]] for one in amounts], 1)
+
+
+def _means(amounts: Iterable[Amounts], field: str, unit: int) -> list[float | None]:
+    """Return the mean of each group, where there is a call that it is known for."""
+    index, weight = FIELD_INDEX[field], WEIGHT_INDEX[field]
+    return [one[index] / (one[weight] * unit) if one[weight] else None for one in amounts]
+
+
+def _sums(counters: Iterable[Amounts], index: int, unit: int = 1) -> Iterator[Sequence[float]]:
+    """Yield one of the amounts of each counter."""
+    for run in in_runs(counters):
+        yield _divided([counter[index] for counter in run], unit)
+
+
+def _divided(sums: list[int], unit: int) -> Sequence[float]:
+    """Return sums in the metric's unit: exact, where that is the API's."""
+    limit = MAX_NUMBER * unit
+    if max(sums) > limit:
+        return [math.inf if value > limit else value / unit for value in sums]
+    return sums if unit == 1 else [value / unit for value in sums]

@@ -28,6 +28,8 @@ class Status:
     scheduler_alive: bool
     token_expires_at: float
     """When the access token in use expires, in Unix seconds; 0 where that is not known."""
+    state_write_failures: int
+    """How often the state file could not be written."""
     reload_successful: bool
     """Whether the last reload was good."""
     reloaded_at: float

@@ -16,6 +16,7 @@ from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
+from exporter.output.formats import OPENMETRICS, Format
 from exporter.output.own_metrics import OWN_METRICS, REQUEST_DURATION, REQUESTS, Samples
 from exporter.output.status import Status
 
@@ -74,35 +75,34 @@ class OwnMetrics:
         PlatformCollector(registry=self._process)
         GCCollector(registry=self._process)
 
-        self._rendered: dict[bool, tuple[object, bytes]] = {}
+        self._rendered: dict[Format, tuple[object, bytes]] = {}
 
-    def render(self, status: Status, openmetrics: bool) -> bytes:
-        """Return all of them, in OpenMetrics with its end mark or in the text format."""
+    def render(self, status: Status, chosen: Format) -> bytes:
+        """Return all of them, and the end of the exposition."""
         # Numbers, and not the status: it would keep old data in memory.
         shown = (
             status.changes,
             self.requests.observed,
+            status.state_write_failures,
             status.token_expires_at,
             status.reload_successful,
             status.reloaded_at,
         )
-        before, rendered = self._rendered.get(openmetrics, (None, b""))
+        before, rendered = self._rendered.get(chosen, (None, b""))
 
         if shown != before:
-            requests = _render(self.requests.registry, openmetrics)
-            others = _render(StatusCollector(status), openmetrics)
-            rendered = _without_end(requests) + _without_end(others)
-            self._rendered[openmetrics] = shown, rendered
+            requests = _render(self.requests.registry, chosen)
+            rendered = requests + _render(StatusCollector(status), chosen)
+            self._rendered[chosen] = shown, rendered
 
-        return rendered + _render(self._process, openmetrics)
-
-
-def _render(collector: Collector, openmetrics: bool) -> bytes:
-    return generate_openmetrics(collector) if openmetrics else generate_text(collector)  # type: ignore[no-untyped-call]
+        return rendered + _render(self._process, chosen) + chosen.end
 
 
-def _without_end(rendered: bytes) -> bytes:
-    return rendered.removesuffix(b"# EOF\n")
+def _render(collector: Collector, chosen: Format) -> bytes:
+    """Write metrics without the end of an exposition."""
+    generate = generate_openmetrics if chosen is OPENMETRICS else generate_text
+    rendered: bytes = generate(collector)
+    return rendered.removesuffix(chosen.end)
 
 
 class StatusCollector(Collector):

@@ -1,5 +1,5 @@
 """Polls: when to ask, how often to try again, and what came of it.
 
 `schedule` keeps the timers and hands each outcome to whoever publishes it; `poll` is one poll of
-one query, in which every error ends.
+one query, in which every error ends; `attempts` runs again what failed.
 """

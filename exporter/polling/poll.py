@@ -3,27 +3,22 @@
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    wait_random_exponential,
-)
 
-from exporter.api.client import FlashbackClient, least_seconds
+from exporter.api.client import FlashbackClient
 from exporter.api.daily import daily_records
 from exporter.clock import Clock, utc_day
 from exporter.config.sections import Query
 from exporter.errors import PollError, Reason
+from exporter.polling.attempts import ATTEMPTS, Attempts
+from exporter.statistics.counters import Changes, Counters
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import RejectedRecordError, Rejection, parse_record
 from exporter.statistics.state import Outcome
 
-ATTEMPTS = 5
-_BACKOFF = wait_random_exponential(multiplier=1, max=30)
 _LOGGED_REJECTIONS = 3
 
 _log = structlog.get_logger(__name__)
@@ -52,16 +47,29 @@ class _Noted:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How to poll one query: what to ask, whom, how often (seconds), and what to count on with.
+
+    `source` is that of its state.
+    """
+
+    query: Query
+    source: str
+    days: int
+    interval: float
+    client: FlashbackClient
+    counters: Counters = field(default_factory=Counters)
+
+
+@dataclass(frozen=True)
 class Poll:
-    """One poll of one query, to be run once, within so many `seconds`.
+    """One poll as planned, to be run once, within so many `seconds`.
 
     `previous` is the data shown so far: its groups keep their series until the day ends.
     """
 
-    query: Query
-    days: int
+    plan: Plan
     seconds: float
-    client: FlashbackClient
     clock: Clock
     previous: Snapshot | None = None
     attempts: int = ATTEMPTS
@@ -72,18 +80,17 @@ class Poll:
         Every error ends here.
         """
         started = self.clock.monotonic()
-        deadline = started + self.seconds
         noted = _Noted()
-        snapshot: Snapshot | None = None
+        snapshot, changes = None, None
         reason, message = None, ""
         try:
-            snapshot = await self._attempts(deadline)(self._attempt, deadline, noted)
+            snapshot, changes = await self._attempts().run(partial(self._attempt, noted))
         except PollError as error:
             reason, message = error.reason, str(error)
-            _log.warning("poll failed", query=self.query.name, reason=reason.value, error=message)
+            _log.warning("poll failed", query=self._name, reason=reason.value, error=message)
         except Exception:  # noqa: BLE001 - the poll's edge: whatever happens, the exporter goes on
             reason, message = Reason.INVALID_RESPONSE, "internal error, see the log"
-            _log.exception("poll failed, which is a fault of the exporter", query=self.query.name)
+            _log.exception("poll failed, which is a fault of the exporter", query=self._name)
         now = self.clock.monotonic()
         return Outcome(
             finished_at=self.clock.time(),
@@ -94,58 +101,45 @@ class Poll:
             snapshot=snapshot,
             reason=reason,
             message=message,
+            counters=self.plan.counters.shown,
+            changes=changes,
         )
 
-    def _attempts(self, deadline: float) -> AsyncRetrying:
-        least = least_seconds(self.seconds)
+    @property
+    def _name(self) -> str:
+        return self.plan.query.name
 
-        def enough(state: RetryCallState) -> bool:
-            left = deadline - self.clock.monotonic() - state.upcoming_sleep
-            return state.attempt_number >= self.attempts or left < least
+    def _attempts(self) -> Attempts:
+        client, about = self.plan.client, {"query": self._name}
+        return Attempts(self.seconds, self.clock, lambda: client.wait, about, self.attempts)
 
-        def log(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            pause = f"{state.upcoming_sleep:.1f}s"
-            _log.info("trying again", query=self.query.name, after=pause, error=str(error))
-
-        def retryable(error: BaseException) -> bool:
-            return isinstance(error, PollError) and error.retryable
-
-        return AsyncRetrying(
-            sleep=self.clock.sleep,
-            stop=enough,
-            wait=lambda state: max(_BACKOFF(state), self.client.wait),
-            retry=retry_if_exception(retryable),
-            before_sleep=log,
-            reraise=True,
-        )
-
-    async def _attempt(self, deadline: float, noted: _Noted) -> Snapshot:
+    async def _attempt(self, noted: _Noted, deadline: float) -> tuple[Snapshot, Changes]:
         noted.forget()
-        window = current_window(self.clock, self.days)
-        grouping = Grouping(self.query, window)
+        query, client = self.plan.query, self.plan.client
+        window = current_window(self.clock, self.plan.days)
+        grouping = Grouping(query, window)
         try:
-            batches = daily_records(self.client, self.query.filters, window, deadline)
+            batches = daily_records(client, query.filters, window, deadline)
             async with aclosing(batches):
                 async for raw_records in batches:
                     self._add(raw_records, grouping, noted)
+            self._check(noted, grouping)
             snapshot = await grouping.snapshot(self.previous)
+            now = self.clock.monotonic()
+            return snapshot, await self.plan.counters.grow(grouping.found, snapshot, now)
         finally:
             await grouping.discard()
 
-        self._tell(noted)
-        if noted.rejected and not snapshot.records:
-            message = f"none of the {noted.rejected.total()} records is valid"
-            raise PollError(Reason.INVALID_RESPONSE, message)
-        return snapshot
-
-    def _tell(self, noted: _Noted) -> None:
-        """Log what one attempt found to be lacking."""
+    def _check(self, noted: _Noted, grouping: Grouping) -> None:
+        """Log what one attempt found to be lacking. Raises PollError where nothing is valid."""
         if noted.incomplete:
-            _log.debug("records lacked fields", query=self.query.name, **noted.incomplete)
+            _log.debug("records lacked fields", query=self._name, **noted.incomplete)
         if noted.rejected:
             counts = {reason.value: count for reason, count in noted.rejected.items()}
-            _log.warning("records left out", query=self.query.name, **counts)
+            _log.warning("records left out", query=self._name, **counts)
+        if noted.rejected and not grouping.records:
+            message = f"none of the {noted.rejected.total()} records is valid"
+            raise PollError(Reason.INVALID_RESPONSE, message)
 
     def _add(self, raw_records: list[Any], grouping: Grouping, noted: _Noted) -> None:
         for raw in raw_records:
@@ -162,5 +156,5 @@ class Poll:
         reason, field = rejection.reason, rejection.field
         noted.rejected[reason] += 1
         if noted.rejected.total() <= _LOGGED_REJECTIONS:
-            name = self.query.name
+            name = self._name
             _log.warning("record left out", query=name, reason=reason.value, field=field)

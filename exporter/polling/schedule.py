@@ -9,16 +9,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.api.client import FlashbackClient
 from exporter.clock import SECONDS_A_DAY, Clock, now_utc, utc_day
-from exporter.config.sections import Query
-from exporter.polling.poll import Poll, current_window
+from exporter.polling.phase import Phase
+from exporter.polling.poll import Plan, Poll, current_window
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import Outcome, QueryState
 
@@ -34,20 +33,6 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How to poll one query: what to ask, whom, and how often (seconds).
-
-    `source` is that of its state.
-    """
-
-    query: Query
-    source: object
-    days: int
-    interval: float
-    client: FlashbackClient
-
-
-@dataclass(frozen=True)
 class Results:
     """Where the results of polls go: `add` takes the name of a query, its source and the outcome.
 
@@ -56,16 +41,20 @@ class Results:
     """
 
     states: Callable[[], Mapping[str, QueryState]]
-    add: Callable[[str, object, Outcome], Awaitable[None]]
+    add: Callable[[str, str, Outcome], Awaitable[None]]
     skip: Callable[[str], Awaitable[None]]
     new_day: Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A poll under way. A regular one was due by its query's timer."""
+    """A poll under way, to end before so many seconds have passed, with some of them to spare.
+
+    A regular one was due by its query's timer.
+    """
 
     plan: Plan
+    seconds: float
     regular: bool
 
 
@@ -126,11 +115,11 @@ class Scheduler:
             self._timers.remove_job(name)
         for name, plan in plans.items():
             if before.get(name) != plan:
-                self._set_timer(name, plan.interval)
+                self._set_timer(name, plan)
                 self._poll_soon(name)
 
-    def _set_timer(self, name: str, interval: float) -> None:
-        trigger = IntervalTrigger(seconds=interval, timezone=UTC)
+    def _set_timer(self, name: str, plan: Plan) -> None:
+        trigger = Phase(plan.interval, f"{name} {plan.source}")
         self._timers.add_job(self._turn, trigger, args=[name], id=name, replace_existing=True)
 
     async def stop(self) -> None:
@@ -144,7 +133,7 @@ class Scheduler:
 
     async def _turn(self, name: str) -> None:
         """Poll a query whose turn it is, unless a poll of it is under way."""
-        regular = name not in self._out_of_turn
+        out_of_turn = name in self._out_of_turn
         self._out_of_turn.discard(name)
 
         plan = self._plans.get(name)
@@ -155,9 +144,19 @@ class Scheduler:
         # Only `stop` cancels; APScheduler would log it as a fault.
         with suppress(asyncio.CancelledError):
             if under_way is None:
-                await self._run(name, _Run(plan, regular))
+                await self._run(name, self._planned(name, plan, out_of_turn))
             elif under_way.regular:
                 await self._results.skip(name)
+
+    def _planned(self, name: str, plan: Plan, out_of_turn: bool) -> _Run:
+        """Return how long a poll may take that begins now: a regular one, until the next is due.
+
+        One that the machine was too busy for, or asleep, is regular no more.
+        """
+        seconds = self.seconds_to_next_poll(name) or 0.0
+        if out_of_turn or seconds < plan.interval / 2:
+            return _Run(plan, plan.interval, regular=False)
+        return _Run(plan, min(seconds, plan.interval), regular=True)
 
     async def _run(self, name: str, run: _Run) -> None:
         """Poll, and once more where a reload or midnight came in between."""
@@ -166,7 +165,7 @@ class Scheduler:
         self._running[name] = run
         asked = current_window(self._clock, run.plan.days)
         try:
-            await self._poll(run.plan)
+            await self._poll(run.plan, run.seconds * SHARE_OF_INTERVAL)
         finally:
             self._running.pop(name, None)
             self._tasks.discard(task)
@@ -177,10 +176,8 @@ class Scheduler:
         if plan != run.plan or current_window(self._clock, plan.days) != asked:
             self._poll_soon(name)
 
-    async def _poll(self, plan: Plan) -> None:
-        seconds = plan.interval * SHARE_OF_INTERVAL
-        data = self._data(plan)
-        poll = Poll(plan.query, plan.days, seconds, plan.client, self._clock, data)
+    async def _poll(self, plan: Plan, seconds: float) -> None:
+        poll = Poll(plan, seconds, self._clock, self._data(plan))
         outcome = await poll.run()
         _log_if_new(outcome, self._state(plan))
         await self._results.add(plan.query.name, plan.source, outcome)
@@ -219,12 +216,9 @@ class Scheduler:
 
         A poll under way sees for itself, at its end, whether there must be another.
         """
-        if name in self._running:
-            pause = self._plans[name].interval
-        else:
-            pause = 0.0
+        if name not in self._running:
             self._out_of_turn.add(name)
-        self._timers.modify_job(name, next_run_time=now_utc() + timedelta(seconds=pause))
+            self._timers.modify_job(name, next_run_time=now_utc())
 
 
 def _log_if_new(outcome: Outcome, before: QueryState | None) -> None:

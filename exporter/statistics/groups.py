@@ -54,18 +54,18 @@ class Grouping:
         self._other = (OTHER,) * len(query.labels)
         self._positions = [list(DIMENSIONS).index(label) for label in query.labels]
         self._nothing: _Sums = [None] * len(window)
-        self._found: dict[Key, _Sums] = {}
-        self._records = 0
+        self.found: dict[Key, _Sums] = {}
+        self.records = 0
 
     def add(self, record: Record) -> None:
         """Add one record to its group and day. Raises PollError `too_large` beyond `max_found`."""
         dimensions = record.dimensions
         key = tuple([dimensions[position] for position in self._positions])
-        sums = self._found.get(key)
+        sums = self.found.get(key)
         if sums is None:
             sums = self._new(key)
         _add(sums, self._place[record.day], record.amounts)
-        self._records += 1
+        self.records += 1
 
     async def snapshot(self, previous: Snapshot | None = None) -> Snapshot:
         """Return the finished sums, with at most `max_groups` groups beside `other`.
@@ -73,7 +73,7 @@ class Grouping:
         Groups that `previous` showed over the same window keep their series. The others compete for
         what room is left, and the losers are folded into `other`, beside a real group of that name.
         """
-        found, other = self._found, self._other
+        found, other = self.found, self._other
         standing = self._standing(previous)
         newcomers = [key async for key in in_steps(found) if key not in standing and key != other]
         winners = await self._busiest(newcomers, self._room_beside(standing))
@@ -82,20 +82,20 @@ class Grouping:
         folded = [key async for key in in_steps(found) if key not in shown and key != other]
         if folded or other in found:
             shown[other] = await self._together(chain([other], folded))
-        return Snapshot(self.window, shown, self._records, len(found), len(folded))
+        return Snapshot(self.window, shown, self.records, len(found), len(folded))
 
     async def discard(self) -> None:
         """Forget all sums, so that nothing large is left to be freed at once."""
-        async for _ in in_steps(range(len(self._found))):
-            self._found.popitem()
+        async for _ in in_steps(range(len(self.found))):
+            self.found.popitem()
 
     def _new(self, key: Key) -> _Sums:
-        if len(self._found) >= self._max_found:
+        if len(self.found) >= self._max_found:
             raise PollError(
                 Reason.TOO_LARGE,
                 f"the answer holds more than {self._max_found} groups; use fewer labels",
             )
-        sums = self._found[key] = self._nothing.copy()
+        sums = self.found[key] = self._nothing.copy()
         return sums
 
     def _standing(self, previous: Snapshot | None) -> Mapping[Key, DailyAmounts]:
@@ -120,11 +120,11 @@ class Grouping:
 
     def _rank(self, key: Key) -> tuple[int, Key]:
         """Order groups by their calls, most first, and equal ones by their labels."""
-        return -sum(amounts[CALLS] for amounts in self._found[key] if amounts), key
+        return -sum(amounts[CALLS] for amounts in self.found[key] if amounts), key
 
     def _amounts(self, key: Key) -> DailyAmounts:
         """Return what a group adds up to; it may have been found by an earlier poll alone."""
-        return tuple(self._found.get(key, self._nothing))
+        return tuple(self.found.get(key, self._nothing))
 
     async def _together(self, keys: Iterable[Key]) -> DailyAmounts:
         """Return what groups add up to together."""

@@ -7,11 +7,13 @@ from typing import TypeVar
 from exporter.config.sections import Query
 from exporter.errors import Reason
 from exporter.metrics import OPTIONAL_FIELDS
-from exporter.statistics.groups import Snapshot
-from exporter.statistics.records import Rejection
+from exporter.statistics.counters import Changes
+from exporter.statistics.groups import Key, Snapshot
+from exporter.statistics.records import Amounts, Rejection
 
 _Name = TypeVar("_Name", bound=str)
 
+_NO_COUNTERS: Mapping[Key, Amounts] = {}
 _SET_BY = 60.0  # seconds; what is moved by less is a clock that is being kept right
 
 
@@ -20,7 +22,8 @@ class Outcome:
     """How one poll ended: with a snapshot, or with a reason and a message.
 
     `finished_at` is a Unix timestamp, `finished` the same moment by the monotonic clock, `duration`
-    in seconds. `incomplete` says how many of the valid records lacked each field.
+    in seconds. `incomplete` says how many of the valid records lacked each field. `counters` are
+    those to show with the snapshot, and `changes` what the poll changed about them.
     """
 
     finished_at: float
@@ -31,19 +34,36 @@ class Outcome:
     reason: Reason | None = None
     message: str = ""
     incomplete: Mapping[str, int] = field(default_factory=dict)
+    counters: Mapping[Key, Amounts] = field(default_factory=dict)
+    changes: Changes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What a query shows: its data, unless that is too old, and its counters, if it has any.
+
+    `together` tells that they are of one poll: then they have the same groups.
+    """
+
+    query: Query
+    snapshot: Snapshot | None
+    counters: Mapping[Key, Amounts]
+    together: bool
 
 
 @dataclass(frozen=True, slots=True)
 class QueryState:
-    """One query, its counters since the start, how its last poll ended, and its last good one.
+    """One query, what was counted since the start, how its last poll ended, and its last good one.
 
-    `source` is equal for two configurations that ask the same question of the same account. `aside`
+    `source` is equal for two configurations that ask the same question of the same account.
+    `corrected` counts groups and days that fell below an earlier total. `counters` are those of the
+    last good poll, however old. `aside`
     is a good poll of another day, which the last one has replaced because the wall clock was set in
     between. Times are in seconds.
     """
 
     query: Query
-    source: object
+    source: str
     interval: float
     max_data_age: float
     polls: int = 0
@@ -51,12 +71,15 @@ class QueryState:
     failures: Mapping[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
     rejected: Mapping[Rejection, int] = field(default_factory=lambda: dict.fromkeys(Rejection, 0))
     incomplete: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(OPTIONAL_FIELDS, 0))
+    corrected: int = 0
+    counters: Mapping[Key, Amounts] = field(default_factory=dict)
     last: Outcome | None = None
     good: Outcome | None = None
     aside: Outcome | None = None
 
     def after(self, outcome: Outcome) -> "QueryState":
         """Return the state after one more poll; a failed one leaves the last good data alone."""
+        outcome, changes = replace(outcome, changes=None), outcome.changes
         good = outcome.snapshot is not None
         failed = {} if outcome.reason is None else {outcome.reason: 1}
         return replace(
@@ -65,6 +88,8 @@ class QueryState:
             failures=_added(self.failures, failed),
             rejected=_added(self.rejected, outcome.rejected),
             incomplete=_added(self.incomplete, outcome.incomplete),
+            corrected=self.corrected + (changes.growth.corrected if changes else 0),
+            counters=outcome.counters if good else self.counters,
             last=outcome,
             good=outcome if good else self.good,
             aside=self._aside(outcome) if good else self.aside,
@@ -99,6 +124,12 @@ class QueryState:
         age = self.age(now)
         fresh = age is not None and age <= self.max_data_age
         return self.good.snapshot if self.good and fresh else None
+
+    def shown(self, now: float) -> Shown:
+        """Return what to show at `now` (monotonic)."""
+        counters = self.counters if self.query.counters else _NO_COUNTERS
+        together = self.good is not None and self.good.counters is counters
+        return Shown(self.query, self.snapshot(now), counters, together)
 
     def up(self, now: float) -> bool:
         """Whether the last poll succeeded and its data is not too old at `now` (monotonic)."""

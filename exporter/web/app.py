@@ -12,12 +12,9 @@ from exporter.errors import ConfigError
 from exporter.output.publication import Publication
 from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
-from exporter.web.negotiation import accepts_gzip, prefers_openmetrics
+from exporter.web.negotiation import accepts_gzip, preferred_format
 from exporter.web.page import render_page
-from exporter.web.sending import Readers, ReadyBytes
-
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+from exporter.web.sending import Readers, ReadyBytes, compressed, plain
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _PAGE_HEADERS = {
@@ -46,15 +43,14 @@ class Site:
     async def answer_metrics(self, request: Request) -> Response:
         """Send the statistics as they were rendered, and the own metrics after them."""
         view = await self.publication.current()
-        openmetrics = prefers_openmetrics(request.headers.getlist("accept"))
-        rest = self.own_metrics.render(self.status(), openmetrics)
+        chosen = preferred_format(request.headers.getlist("accept"))
+        rest = self.own_metrics.render(self.status(), chosen)
 
-        media_type = OPENMETRICS if openmetrics else TEXT
         if accepts_gzip(request.headers.getlist("accept-encoding")):
-            pieces, encoding = view.exposition.compressed(rest), "gzip"
+            body = compressed(view.exposition, chosen, rest)
         else:
-            pieces, encoding = (*view.exposition.plain, rest), ""
-        return ReadyBytes(pieces, view.edition, self._readers, media_type, encoding)
+            body = plain(view.exposition, chosen, rest)
+        return ReadyBytes(body, view.edition, self._readers, chosen.media_type)
 
     async def answer_page(self, _: Request) -> Response:
         """Show the page for people."""

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from exporter.output.formats import OPENMETRICS, TEXT, Format
+
 _OPENMETRICS_VERSIONS = ("1.0.0", "0.0.1")
 
 
@@ -14,8 +16,8 @@ class Choice(NamedTuple):
     quality: float
 
 
-def prefers_openmetrics(accept: Sequence[str]) -> bool:
-    """Whether Accept headers rank OpenMetrics (up to 1.0.0) at least as high as the text format."""
+def preferred_format(accept: Sequence[str]) -> Format:
+    """Return OpenMetrics where Accept headers rank it (up to 1.0.0) at least as high as text."""
     openmetrics = text = 0.0
     for choice in _choices(accept):
         if _is_openmetrics(choice):
@@ -23,7 +25,7 @@ def prefers_openmetrics(accept: Sequence[str]) -> bool:
         elif choice.name == "text/plain":
             text = max(text, choice.quality)
 
-    return openmetrics > 0 and openmetrics >= text
+    return OPENMETRICS if openmetrics > 0 and openmetrics >= text else TEXT
 
 
 def _is_openmetrics(choice: Choice) -> bool:

@@ -1,12 +1,16 @@
 """Sends finished bytes to clients of any speed, in memory that slow ones cannot make grow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from exporter.steps import give_way
+from exporter.output.exposition import Exposition
+from exporter.output.formats import Format
+from exporter.steps import give_way, one_a_step
 from exporter.web.connections import Connection
 
 # Bytes that are copied for a client at a time. Larger chunks are quicker, and a few clients cannot
@@ -49,25 +53,41 @@ class Readers:
                 del self._readers[edition]
 
 
+@dataclass(frozen=True)
+class Body:
+    """The pieces of an answer, how many bytes they are, and their Content-Encoding, if any."""
+
+    pieces: Iterable[bytes]
+    size: int
+    encoding: str
+
+
+def compressed(exposition: Exposition, chosen: Format, rest: bytes) -> Body:
+    """Return an exposition and the rest of the answer as one gzip stream."""
+    pieces = exposition.compressed(chosen, rest)
+    return Body(pieces, sum(map(len, pieces)), "gzip")
+
+
+def plain(exposition: Exposition, chosen: Format, rest: bytes) -> Body:
+    """Return the same as text, which is inflated while it is sent."""
+    pieces = chain(exposition.plain(chosen), [rest])
+    return Body(pieces, exposition.size(chosen) + len(rest), "")
+
+
 class ReadyBytes(Response):
     """A response of finished bytes, in small pieces, so that a slow client holds no copy."""
 
-    def __init__(
-        self,
-        pieces: Sequence[bytes],
-        edition: int,
-        readers: Readers,
-        media_type: str,
-        encoding: str,
-    ) -> None:
-        """Announce the whole length; `encoding` is the Content-Encoding, if any."""
+    def __init__(self, body: Body, edition: int, readers: Readers, media_type: str) -> None:
+        """Announce the whole length."""
         headers = {
-            "Content-Length": str(sum(map(len, pieces))),
+            "Content-Length": str(body.size),
             "Content-Type": media_type,
             "Vary": "Accept, Accept-Encoding",
         }
-        super().__init__(headers=headers | ({"Content-Encoding": encoding} if encoding else {}))
-        self._pieces = pieces
+        if body.encoding:
+            headers["Content-Encoding"] = body.encoding
+        super().__init__(headers=headers)
+        self._pieces = body.pieces
         self._edition = edition
         self._readers = readers
 
@@ -81,7 +101,7 @@ class ReadyBytes(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_pieces(self, connection: Connection, send: Send) -> None:
-        for piece in self._pieces:
+        async for piece in one_a_step(self._pieces):
             size = self._readers.chunk
             for start in range(0, len(piece), size):
                 chunk = piece[start : start + size]

@@ -43,6 +43,29 @@ def test_the_address_comes_from_the_environment(monkeypatch, load):
     assert load(f"api: {{{SIGN_IN}}}").api.base_url == "https://api.flashback.tech"
 
 
+@pytest.mark.parametrize("section", ["", "prices:", "prices: {}", "prices: {file: null}"])
+def test_the_file_with_prices_comes_from_the_environment(section, monkeypatch, load, tmp_path):
+    """FLASHBACK_PRICES_FILE is prices.file where the configuration has none;
+    a relative one starts at the working directory.
+    """
+    folder = tmp_path / "working directory"
+    folder.mkdir()
+    (folder / "prices.yml").write_text("- {llm_type: OTHER, model: mine, input: 1, output: 2}")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FLASHBACK_PRICES_FILE", "prices.yml")
+    config = load(f"api: {{{SIGN_IN}}}\n{section}\n")
+    assert config.prices.file == folder / "prices.yml"
+    assert [entry.model for entry in config.own_prices] == ["mine"]
+
+
+def test_the_file_with_prices_of_the_configuration_wins(monkeypatch, load, tmp_path):
+    """FLASHBACK_PRICES_FILE is not looked at where the configuration names a file."""
+    (tmp_path / "prices.yml").write_text("[]")
+    monkeypatch.setenv("FLASHBACK_PRICES_FILE", "/elsewhere")
+    config = load(f"api: {{{SIGN_IN}}}\nprices: {{file: prices.yml}}\n")
+    assert config.prices.file == tmp_path / "prices.yml"
+
+
 def test_the_password_alone_may_come_from_the_environment(monkeypatch, load):
     """A file with the e-mail alone takes the password from the environment."""
     monkeypatch.setenv("FLASHBACK_PASSWORD", CANARY)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from exporter.config.load import load_config
+from exporter.config.price_list import OwnPrice, load_prices
 from exporter.config.sections import (
     Api,
     Authorization,
@@ -13,8 +14,10 @@ from exporter.config.sections import (
     Filters,
     Login,
     Polling,
+    Pricing,
     Query,
     Settings,
+    State,
     TlsConfig,
 )
 
@@ -30,6 +33,8 @@ def sections(model, content):
     if model is Config:
         yield from sections(Api, content["api"])
         yield from sections(Polling, content["poll"])
+        yield from sections(State, content["state"])
+        yield from sections(Pricing, content["prices"])
         for query in content["queries"]:
             yield from sections(Query, query)
     if model is Api:
@@ -54,7 +59,7 @@ def test_the_example_has_every_key():
         assert content.keys() == {
             key for key in model.model_fields if (model, key) not in SIGN_IN_KEYS
         }
-    assert seen | {Authorization} == set(Settings.__subclasses__())
+    assert seen | {Authorization, OwnPrice} == set(Settings.__subclasses__())
     comments = [line.partition("#")[2] for line in EXAMPLE.read_text().splitlines()]
     for key in (
         "authorization:",
@@ -72,6 +77,11 @@ def test_the_example_shows_the_defaults():
     """
     config = load_config(EXAMPLE)
     assert config == Config(api=Api(login=config.api.login))
+
+
+def test_the_example_of_prices_is_valid():
+    """The example of your own prices can be used as it is."""
+    assert load_prices(EXAMPLE.with_name("prices.yml"))
 
 
 @pytest.mark.parametrize("way", ["authorization", "refresh_token_file"])

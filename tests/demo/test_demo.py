@@ -196,7 +196,7 @@ async def test_the_demo_serves_every_metric_for_several_hundred_groups():
             else:
                 assert len(shown) == expected
                 assert sum(value for _, value in shown) > 0
-        assert len(samples[DAY_START]) == 4
+        assert len(samples[DAY_START.name]) == 4
         for name in OWN_METRICS:
             assert any(sample.startswith(name) for sample in samples), name
         assert not any(value for _, value in samples["flashback_exporter_poll_failures_total"])

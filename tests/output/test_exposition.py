@@ -10,9 +10,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.config.sections import Query
-from exporter.metrics import DAY_START, METRICS
+from exporter.metrics import DAY_START, METRICS, Family
 from exporter.output.exposition import render
-from exporter.output.samples import Block, Column
+from exporter.output.formats import TEXT
+from exporter.output.samples import Column, Table
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import parse_record
 
@@ -32,7 +33,7 @@ async def samples(
     found: Snapshot, query: Query, today: int = DAY
 ) -> dict[str, list[tuple[dict[str, str], float]]]:
     """Return all samples by metric name, after both parsers agreed on them."""
-    plain = text((await exposed(found, query, today)).plain)
+    plain = text((await exposed(found, query, today)).plain(TEXT))
     families = list(parse_text(plain))
     assert [f.samples for f in families] == [
         f.samples for f in parse_openmetrics(plain + "# EOF\n")
@@ -48,8 +49,8 @@ QUERY = Query(labels=("repo_id",))
 
 async def test_every_metric_is_there_once_with_help_and_type():
     """A query shows all metrics of the table unless it names some."""
-    plain = text((await exposed(snapshot(raw_record(apiCalls=1)), QUERY)).plain)
-    for name in [metric.name for metric in METRICS] + [DAY_START]:
+    plain = text((await exposed(snapshot(raw_record(apiCalls=1)), QUERY)).plain(TEXT))
+    for name in [metric.name for metric in METRICS] + [DAY_START.name]:
         assert plain.count(f"# HELP {name} ") == plain.count(f"# TYPE {name} gauge\n") == 1
 
 
@@ -57,13 +58,19 @@ async def test_a_query_shows_the_metrics_that_it_names():
     """What a query does not ask for costs no series; the start of the day is always there."""
     query = Query(labels=("repo_id",), metrics=("api_calls", "blocks"))
     shown = await samples(snapshot(raw_record()), query)
-    assert shown.keys() == {"flashback_ai_daily_api_calls", "flashback_ai_daily_blocks", DAY_START}
+    assert shown.keys() == {
+        "flashback_ai_daily_api_calls",
+        "flashback_ai_daily_blocks",
+        DAY_START.name,
+    }
 
 
 async def test_labels_stand_in_the_order_of_the_query():
     """First query and day, then the query's labels in its order, then the severity."""
     query = Query(name="q", labels=("host", "repo_id"), metrics=("policy_violations_by_severity",))
-    plain = text((await exposed(snapshot(raw_record(numSeverityHigh=3), query=query), query)).plain)
+    plain = text(
+        (await exposed(snapshot(raw_record(numSeverityHigh=3), query=query), query)).plain(TEXT)
+    )
     assert '_by_severity{query="q",day="today",host="x",repo_id="x",severity="high"} 3\n' in plain
 
 
@@ -71,7 +78,7 @@ async def test_days_are_named_by_their_distance():
     """The window's days are today, yesterday, today-2 and so on, each with its midnight."""
     days = tuple(DAY - offset for offset in range(4))
     shown = await samples(snapshot(raw_record(), days=days), QUERY)
-    assert [(labels["day"], value) for labels, value in shown[DAY_START]] == [
+    assert [(labels["day"], value) for labels, value in shown[DAY_START.name]] == [
         ("today", 1_704_067_200),
         ("yesterday", 1_703_980_800),
         ("today-2", 1_703_894_400),
@@ -95,7 +102,7 @@ async def test_after_midnight_the_data_is_a_day_older():
         ("today", 0),
         ("yesterday", 5),
     ]
-    assert [value for _, value in shown[DAY_START]] == [1_704_153_600, 1_704_067_200]
+    assert [value for _, value in shown[DAY_START.name]] == [1_704_153_600, 1_704_067_200]
     assert "flashback_ai_daily_latency_seconds" in shown
 
 
@@ -146,7 +153,9 @@ async def test_what_is_lacking_is_shown_as_empty_and_zero():
 
 async def test_a_metric_without_samples_is_not_announced():
     """Where no latency is known, its HELP and TYPE are left out too."""
-    plain = text((await exposed(snapshot(raw_record(apiCalls=1, latency_ms=None)), QUERY)).plain)
+    plain = text(
+        (await exposed(snapshot(raw_record(apiCalls=1, latency_ms=None)), QUERY)).plain(TEXT)
+    )
     assert "latency_seconds" not in plain
     assert "# TYPE flashback_ai_daily_api_calls gauge" in plain
 
@@ -171,12 +180,12 @@ async def test_any_label_value_comes_back(value):
 
 async def test_no_record_gives_the_days_alone():
     """An account without traffic has no groups, but its days are known."""
-    assert (await samples(snapshot(), QUERY)).keys() == {DAY_START}
+    assert (await samples(snapshot(), QUERY)).keys() == {DAY_START.name}
 
 
 async def test_no_sample_has_a_timestamp_of_its_own():
     """Staleness is Prometheus's business: every line ends with its value."""
-    plain = text((await exposed(snapshot(raw_record(apiCalls=1)), QUERY)).plain)
+    plain = text((await exposed(snapshot(raw_record(apiCalls=1)), QUERY)).plain(TEXT))
     assert all(
         len(line.rpartition("}")[2].split()) == 1
         for line in plain.splitlines()
@@ -187,32 +196,63 @@ async def test_no_sample_has_a_timestamp_of_its_own():
 async def test_any_block_can_be_written():
     """Labels of a column, of its rows, or of neither: the commas are where they belong."""
     columns = (
-        Column("a", (), (), [1, None, 2.5]),
-        Column("b", (), (("x", "y"),), [1, None, math.inf]),
-        Column("c", (("x", "y"),), (("z", ""),), [None, 0, None]),
+        Column(family("a"), (), (), [[1, None], [2.5]]),
+        Column(family("b"), (), (("x", "y"),), [[1, None], [math.inf]]),
+        Column(family("c"), (("x", "y"),), (("z", ""),), [[None, 0], [None]]),
     )
-    with_rows = Block(("id",), [("1",), ("2",), (' inf\n"',)], columns)
-    without_rows = Block(
-        (), [()], [Column(column.name, (), column.after, [7]) for column in columns]
-    )
-    rendered = await render([with_rows, without_rows])
-    assert {name: text(lines).splitlines() for name, lines in rendered.lines.items()} == {
-        "a": ['a{id="1"} 1', r'a{id=" inf\n\""} 2.5', "a{} 7"],
-        "b": ['b{id="1",x="y"} 1', r'b{id=" inf\n\"",x="y"} +Inf', 'b{x="y"} 7'],
-        "c": ['c{x="y",id="2",z=""} 0', 'c{z=""} 7'],
+    with_rows = Table(("id",), [[("1",), ("2",)], [(' inf\n"',)]], columns)
+    others = [Column(family(f"{one.name}_7"), (), one.after, [[7]]) for one in columns]
+    rendered = await render([with_rows, Table((), [[()]], others)])
+    lines = {
+        one.name: text(piece for part in parts for piece in part.inflated()).splitlines()
+        for one, parts in rendered.families.items()
+    }
+    assert lines == {
+        "a": ['a{id="1"} 1', r'a{id=" inf\n\""} 2.5'],
+        "b": ['b{id="1",x="y"} 1', r'b{id=" inf\n\"",x="y"} +Inf'],
+        "c": ['c{x="y",id="2",z=""} 0'],
+        "a_7": ["a_7{} 7"],
+        "b_7": ['b_7{x="y"} 7'],
+        "c_7": ['c_7{z=""} 7'],
     }
     assert rendered.series == 8
+
+
+async def test_columns_that_stay_are_taken_over_as_they_are():
+    """What has the same rows and values as before is not compressed again; all else is, and both
+    are right.
+    """
+
+    def table(rows, first, second):
+        columns = (Column(family("a"), (), (), [first]), Column(family("b"), (), (), [second]))
+        return Table(("id",), [rows], columns)
+
+    before = await render([table(["1", "2"], [1, 2], [3, 4])])
+    after = await render([table(["1", "2"], [1, 2], [3, 5])], before)
+    others = await render([table(["1", "3"], [1, 2], [3, 5])], after)
+    pieces = [list(one.pieces.values()) for one in (before, after, others)]
+    assert pieces[0][0] is pieces[1][0]
+    assert pieces[1][0] is not pieces[2][0]
+    assert [text(piece.lines.inflated()) for piece in pieces[1]] == [
+        'a{id="1"} 1\na{id="2"} 2\n',
+        'b{id="1"} 3\nb{id="2"} 5\n',
+    ]
+    assert text(pieces[2][1].lines.inflated()) == 'b{id="1"} 3\nb{id="3"} 5\n'
+
+
+def family(name: str) -> Family:
+    return Family(name, "gauge", "")
 
 
 async def test_each_scrape_gets_one_gzip_member(clock):
     """The stream that was begun once is continued for each scrape, and both are whole."""
     exposition = await exposed(await polled(b'{"data":[]}', clock))
     for rest in (b"first 1\n", b"", b"second 2\n" * 1000):
-        stream = b"".join(exposition.compressed(rest))
+        stream = b"".join(exposition.compressed(TEXT, rest))
         decompressor = zlib.decompressobj(wbits=31)
         assert (
             decompressor.decompress(stream)
-            == b"".join(exposition.plain) + rest
+            == b"".join(exposition.plain(TEXT)) + rest
             == gzip.decompress(stream)
         )
         assert decompressor.eof

@@ -9,6 +9,7 @@ from material import DAY, at_once, raw_record, text
 
 from exporter.config.sections import Query
 from exporter.errors import Reason
+from exporter.output.formats import FORMATS, OPENMETRICS, TEXT
 from exporter.output.publication import Publication, View
 from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
@@ -48,7 +49,7 @@ def lines(publication_view) -> list[str]:
     """Return the sample lines of the calls, as far as they differ."""
     return [
         line.removeprefix(CALLS + '{query="').replace('",repo_id="x"}', "").replace('",day="', " ")
-        for line in text(publication_view.exposition.plain).splitlines()
+        for line in text(publication_view.exposition.plain(TEXT)).splitlines()
         if line.startswith(CALLS)
     ]
 
@@ -102,7 +103,7 @@ async def test_data_that_is_too_old_disappears(publication, clock):
     clock.move(1)
     view = await publication.current()
     assert lines(view) == []
-    assert text(view.exposition.plain) == ""
+    assert text(view.exposition.plain(TEXT)) == ""
     assert view.series("default") == 0
     assert not view.states["default"].up(clock.monotonic())
     await publication.add("default", SOURCE, good(clock, raw_record(apiCalls=1)))
@@ -161,10 +162,10 @@ async def test_queries_do_not_disturb_one_another(clock):
     """A poll of one query renders that one alone; the other's data and age are its own."""
     publication = await Publication.empty(clock, {"a": state("a"), "b": state("b")})
     await publication.add("a", SOURCE, good(clock, raw_record(apiCalls=1)))
-    rendered = publication.view.shown["a"][1]
+    rendered = publication.view.parts["a"].rendered
     clock.move(3000)
     await publication.add("b", SOURCE, good(clock, raw_record(apiCalls=2)))
-    assert publication.view.shown["a"][1] is rendered
+    assert publication.view.parts["a"].rendered is rendered
     assert lines(publication.view) == ["a today 1", "a yesterday 0", "b today 2", "b yesterday 0"]
     clock.move(3000)
     assert lines(await publication.current()) == ["b today 2", "b yesterday 0"]
@@ -198,6 +199,7 @@ def status(view, clock) -> Status:
         polling=set(),
         next_polls={},
         scheduler_alive=True,
+        state_write_failures=0,
         token_expires_at=0.0,
         reload_successful=True,
         reloaded_at=0.0,
@@ -212,9 +214,9 @@ async def test_a_scrape_keeps_no_old_view(clock):
     own_metrics = OwnMetrics([])
     for calls in range(3):
         await publication.add("scraped", SOURCE, good(clock, raw_record(apiCalls=calls)))
-        for openmetrics in (calls == 0, True, False):
+        for chosen in (FORMATS[calls % 2], OPENMETRICS, TEXT):
             assert b"flashback_exporter_polls_total" in own_metrics.render(
-                status(publication.view, clock), openmetrics
+                status(publication.view, clock), chosen
             )
     await publication.skip("scraped")
     gc.collect()

@@ -4,12 +4,13 @@ import math
 from collections import Counter
 
 import pytest
-from material import DAY, at_once, exposed, raw_record, text
+from material import DAY, at_once, exposed, raw_record, shown, text
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.config.sections import Query
-from exporter.metrics import DAY_START, METRICS
-from exporter.output.samples import Block, Column, blocks
+from exporter.metrics import DAY_START, METRICS, Family
+from exporter.output.formats import TEXT
+from exporter.output.samples import Column, Table, tables
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import parse_record
 
@@ -24,7 +25,7 @@ def snapshot(*records: dict[str, object], query: Query) -> Snapshot:
     return at_once(grouping.snapshot())
 
 
-def listed(*of: Block) -> list[tuple[str, dict[str, str], float]]:
+def listed(*of: Table) -> list[tuple[str, dict[str, str], float]]:
     """Return the samples of blocks one by one."""
     return [tuple(sample) for block in of for sample in block.samples()]
 
@@ -42,12 +43,15 @@ async def test_the_text_says_what_the_samples_say(labels, today):
         for day in WINDOW[number % 2 :]
     ]
     found = snapshot(*records, raw_record(repoId='"\n\\'), query=query)
-    expected = listed(*blocks(query, found, today))
-    families = parse_text(text((await exposed(found, query, today)).plain))
+    expected = listed(*tables(shown(found, query), today))
+    families = parse_text(text((await exposed(found, query, today)).plain(TEXT)))
     read = [sample for family in families for sample in family.samples]
     assert counted(read) == counted(expected)
     assert set(counted(expected).values()) == {1}
-    assert {name for name, _, _ in expected} == {DAY_START, *(metric.name for metric in METRICS)}
+    assert {name for name, _, _ in expected} == {
+        DAY_START.name,
+        *(metric.name for metric in METRICS),
+    }
 
 
 def counted(samples) -> Counter[tuple[str, tuple[tuple[str, str], ...], float]]:
@@ -63,7 +67,7 @@ def test_a_sample_is_as_exact_as_a_float_allows():
     found = snapshot(*SUM_BEYOND_A_FLOAT, raw_record(tokensIn=2**53 + 1), query=query)
     values = {
         name: value
-        for name, labels, value in listed(*blocks(query, found, DAY))
+        for name, labels, value in listed(*tables(shown(found, query), DAY))
         if labels["day"] == "today"
     }
     assert values["flashback_ai_daily_api_calls"] == math.inf
@@ -72,12 +76,13 @@ def test_a_sample_is_as_exact_as_a_float_allows():
 
 def test_a_block_is_read_row_by_row():
     """Labels stand in order: the column's around those of the row; None is no sample."""
+    a = Family("a", "summary", "")
     two_metrics = (
-        Column("a_sum", (("query", "q"),), (("severity", "low"),), [1, None]),
-        Column("a_count", (), (), [0, 2.5]),
+        Column(a, (("query", "q"),), (("severity", "low"),), [[1, None]], "_sum"),
+        Column(a, (), (), [[0, 2.5]], "_count"),
     )
-    block = Block(("x", "y"), [("1", "2"), ("3", "")], two_metrics)
-    assert [(name, list(labels.items()), value) for name, labels, value in listed(block)] == [
+    table = Table(("x", "y"), [[("1", "2"), ("3", "")]], two_metrics)
+    assert [(name, list(labels.items()), value) for name, labels, value in listed(table)] == [
         ("a_sum", [("query", "q"), ("x", "1"), ("y", "2"), ("severity", "low")], 1),
         ("a_count", [("x", "1"), ("y", "2")], 0),
         ("a_count", [("x", "3"), ("y", "")], 2.5),

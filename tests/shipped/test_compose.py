@@ -111,8 +111,22 @@ def test_environment_is_described():
     assert interpolated == DEFAULTS
     assert len(re.findall(r"\$", TEXT)) == len(interpolated)
     described = re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    assert sorted(described) == sorted([*interpolated, *SERVICES["exporter"]["environment"]])
+    passed_on = [entry for entry in SERVICES["exporter"]["environment"] if "=" not in entry]
+    assert sorted(described) == sorted([*interpolated, *passed_on])
     assert "FLASHBACK_COMMAND=\n" in (ROOT / ".env.example").read_text()
+
+
+def test_the_exporter_keeps_its_state_in_a_volume():
+    """Counters go on after a restart: the state file is in a folder that outlives the container."""
+    exporter = SERVICES["exporter"]
+    (path,) = [
+        entry.partition("=")[2]
+        for entry in exporter["environment"]
+        if entry.startswith("FLASHBACK_STATE_FILE=")
+    ]
+    (volume,) = exporter["volumes"]
+    assert volume.split(":") == ["exporter", str(Path(path).parent)]
+    assert f"VOLUME {Path(path).parent}\n" in (ROOT / "Dockerfile").read_text()
 
 
 def test_exporter_takes_the_environment(monkeypatch, capsys):

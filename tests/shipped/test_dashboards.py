@@ -259,7 +259,7 @@ def days(dashboard, names):
     """Yield which queries could count the days of a total more than once, or say nothing of UTC."""
     for panel, target, tree in trees(dashboard, names):
         for selector, above in selectors(tree):
-            if selector["name"] not in DAILY | {DAY_START}:
+            if selector["name"] not in DAILY | {DAY_START.name}:
                 continue
             fixed = matchers(selector).get("day", ("", ""))[0] == "="
             if not fixed and any(

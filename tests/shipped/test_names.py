@@ -142,7 +142,7 @@ def unused(found, excused, names):
     """Yield which metrics of the exporter are neither used nor excused, and which are both."""
     used = set().union(*(metrics(names.tree(expression)) for _, expression in found))
     used |= {name.removesuffix(part) for name in used for part in ("_bucket", "_sum", "_count")}
-    every = {metric.name for metric in METRICS} | {DAY_START} | set(OWN_METRICS)
+    every = {metric.name for metric in METRICS} | {DAY_START.name} | set(OWN_METRICS)
     yield from (f"{name} is not used" for name in sorted(every - used - excused.keys()))
     yield from (f"{name} needs no excuse" for name in sorted(excused.keys() & used))
     yield from (f"{name} does not exist" for name in sorted(excused.keys() - every))

@@ -26,6 +26,7 @@ from exporter.metrics import (
     WEIGHT_INDEX,
     Kind,
 )
+from exporter.output.formats import TEXT
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import MEAN_SCALE, RejectedRecordError, parse_record
 
@@ -105,7 +106,7 @@ def test_both_outputs_are_read_back(raw_records, labels, max_groups):
     for raw in raw_records:
         grouping.add(parse_record(raw, grouping.window))
     snapshot = at_once(grouping.snapshot())
-    plain = text(at_once(exposed(snapshot, query)).plain)
+    plain = text(at_once(exposed(snapshot, query)).plain(TEXT))
     for families in (parse_text(plain), parse_openmetrics(plain + "# EOF\n")):
         values = {
             (

@@ -8,9 +8,10 @@ from exporter.api.client import FlashbackClient
 from exporter.config.sections import Api, Query
 from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
 from exporter.output.exposition import Exposition, assemble, render
-from exporter.output.samples import blocks
-from exporter.polling.poll import Poll
+from exporter.output.samples import tables
+from exporter.polling.poll import Plan, Poll
 from exporter.statistics.groups import Snapshot
+from exporter.statistics.state import Shown
 
 DAY = 19_723  # 2024-01-01, the day at which the tests' clock stands
 API = Api(base_url="https://api.example.com", authorization={"credentials": "token"})
@@ -34,7 +35,8 @@ def answering(content: bytes) -> httpx.MockTransport:
 async def polled(content: bytes, clock, query: Query | None = None, days: int = 2) -> Snapshot:
     """Return the snapshot of a poll that got this content."""
     client = FlashbackClient(API, clock, lambda *_: None, answering(content))
-    outcome = await Poll(query or Query(), days, 60, client, clock).run()
+    plan = Plan(query or Query(), "", days, 300, client)
+    outcome = await Poll(plan, 60, clock).run()
     await client.aclose()
     assert outcome.snapshot is not None, outcome.message
     return outcome.snapshot
@@ -42,7 +44,12 @@ async def polled(content: bytes, clock, query: Query | None = None, days: int = 
 
 async def exposed(snapshot: Snapshot, query: Query | None = None, today: int = DAY) -> Exposition:
     """Return the exposition of one query's snapshot."""
-    return await assemble([await render(blocks(query or Query(), snapshot, today))])
+    return await assemble([await render(tables(shown(snapshot, query), today))])
+
+
+def shown(snapshot: Snapshot, query: Query | None = None, counters=None) -> Shown:
+    """Return what a query shows after a poll that came to this."""
+    return Shown(query or Query(), snapshot, counters or {}, together=True)
 
 
 def at_once(coroutine):

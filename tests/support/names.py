@@ -36,7 +36,7 @@ def _of_the_process() -> Iterator[tuple[str, str, frozenset[str]]]:
 def _scraped() -> Iterator[tuple[str, str, frozenset[str]]]:
     for metric in METRICS:
         yield metric.name, "gauge", frozenset({"query", "day", *DIMENSIONS, metric.split_by} - {""})
-    yield DAY_START, "gauge", frozenset({"query", "day"})
+    yield DAY_START.name, "gauge", frozenset({"query", "day"})
     for own in OWN_METRICS.values():
         if own.type == "histogram":
             yield f"{own.name}_bucket", "counter", frozenset({*own.labels, "le"})

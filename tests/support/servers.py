@@ -22,7 +22,7 @@ from exporter.api.daily import DAILY
 from exporter.config.sections import Api, Query
 from exporter.errors import PollError
 from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
-from exporter.polling.poll import Poll
+from exporter.polling.poll import Plan, Poll
 
 BASE_URL = "https://api.example.com"
 TODAY = 1_704_067_200  # the UTC midnight before the moment at which FakeClock stands
@@ -164,7 +164,8 @@ async def failure(client, clock, seconds=60):
 
 async def poll(client, clock, seconds=1000, name="default", previous=None):
     """Run one poll and return its outcome."""
-    return await Poll(Query(name=name), 2, seconds, client, clock, previous).run()
+    plan = Plan(Query(name=name), "", 2, 300, client)
+    return await Poll(plan, seconds, clock, previous).run()
 
 
 class RawServer:

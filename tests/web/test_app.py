@@ -21,9 +21,9 @@ from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Fault, Simulator
 from exporter.errors import Reason
 from exporter.metrics import OPTIONAL_FIELDS, PREFIX
+from exporter.output.formats import OPENMETRICS, TEXT
 from exporter.output.own_metrics import OWN_METRICS
 from exporter.statistics.records import Rejection
-from exporter.web.app import OPENMETRICS, TEXT
 
 ACCEPT_OF_PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -35,6 +35,7 @@ ACCEPT_OF_PROMETHEUS_3 = (
     "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
+MEDIA_TYPES = [TEXT.media_type, OPENMETRICS.media_type]
 ACCEPT_OF_PROMETHEUS_3_FOR_TEXT = "text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
 ACCEPT_OF_PROMETHEUS_3_WITH_PROTOBUF = (
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
@@ -144,11 +145,12 @@ async def test_the_format_follows_the_accept_header(idle):
         "application/openmetrics-text;q=;;,,;=,/": TEXT,
         "\xff\xfe;q=\xb2": TEXT,
     }
+    formats = {one.media_type: one for one in (TEXT, OPENMETRICS)}
     found = {}
     for accept in wanted:
         response, body = await get_raw(idle, "/metrics", accept=accept)
         assert response.status_code == 200
-        found[accept] = response.headers["content-type"]
+        found[accept] = formats[response.headers["content-type"]]
         assert body.endswith(b"# EOF\n") == (found[accept] == OPENMETRICS)
     assert found == wanted
 
@@ -182,7 +184,7 @@ async def test_gzip_follows_the_accept_encoding_header(idle):
     assert found == wanted
 
 
-@pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
+@pytest.mark.parametrize("accept", MEDIA_TYPES)
 async def test_content_length_is_that_of_the_body_and_head_sends_all_but_the_body(idle, accept):
     """GET announces exactly what it sends; HEAD has the same headers and no body."""
     for encoding in ("identity", "gzip"):
@@ -200,7 +202,7 @@ async def test_content_length_is_that_of_the_body_and_head_sends_all_but_the_bod
         assert int(head.headers["content-length"]) > 0
 
 
-@pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
+@pytest.mark.parametrize("accept", MEDIA_TYPES)
 async def test_the_compressed_answer_is_one_gzip_member_of_the_same_statistics(idle, accept):
     """A reader that stops after the first gzip member has all the bytes of the plain answer."""
     _, plain = await get_raw(idle, "/metrics", accept=accept, accept_encoding="identity")
@@ -226,7 +228,7 @@ async def test_both_formats_parse_and_say_the_same(idle):
     """prometheus_client's parsers read both formats and find the same AI statistics in them."""
     text, openmetrics = [
         (await idle.get("/metrics", headers={"Accept": media_type})).text
-        for media_type in (TEXT, OPENMETRICS)
+        for media_type in MEDIA_TYPES
     ]
     statistics = ai_samples(parse_text(text))
     assert statistics == ai_samples(parse_openmetrics(openmetrics))
@@ -279,7 +281,7 @@ async def test_the_series_figure_counts_the_lines_of_a_query(clock, gate):
         name = query["name"]
         mine = [line for line in lines if f'query="{name}"' in line]
         assert value(text, "flashback_exporter_series", query=name) == len(mine) > 0
-    assert value(text, "flashback_exporter_series", query="no labels") == 3 + 3
+    assert value(text, "flashback_exporter_series", query="no labels") == 3 + 3 + 1
     assert value(text, "flashback_exporter_series", query="empty") == 3
 
 
@@ -709,7 +711,7 @@ class TestPaths:
             moved = await client.get("/a/b")
             gone = await client.get("/metrics")
             page = await client.get("/")
-        assert moved.headers["content-type"] == TEXT
+        assert moved.headers["content-type"] == TEXT.media_type
         assert gone.status_code == 404
         assert 'href="/a/b"' in page.text
 

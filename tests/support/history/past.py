@@ -15,12 +15,12 @@ from exporter.demo.company import Company
 from exporter.demo.run import demo_config
 from exporter.demo.simulator import TOKEN_LIFETIME
 from exporter.errors import Reason
-from exporter.output.samples import Sample, blocks
+from exporter.output.samples import Sample, tables
 from exporter.output.status import Status
 from exporter.output.telemetry import ApiTelemetry, StatusCollector
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import Record, Rejection, parse_record
-from exporter.statistics.state import Outcome, QueryState
+from exporter.statistics.state import Outcome, QueryState, Shown
 from history.remote_write import Labels, Series, Writer
 
 TARGET = {"job": "flashback-exporter", "instance": "127.0.0.1:9877"}
@@ -226,6 +226,7 @@ class _Past:
             polling=set(),
             next_polls={},
             scheduler_alive=True,
+            state_write_failures=0,
             token_expires_at=self._token_expires_at,
             reload_successful=not _FAILED_RELOAD[0] >= ago > _FAILED_RELOAD[1],
             reloaded_at=self._reloaded_at,
@@ -263,8 +264,8 @@ class _Past:
     ) -> list[tuple[Series, float]]:
         return [
             (self._series(sample), sample.value)
-            for block in blocks(query, snapshot, today)
-            for sample in block.samples()
+            for table in tables(Shown(query, snapshot, {}, together=True), today)
+            for sample in table.samples()
         ]
 
     def _series(self, sample: Sample) -> Series:

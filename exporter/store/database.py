@@ -1,0 +1,202 @@
+"""The state file as SQLite sees it: opened once, locked from start to end, written in a thread."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from exporter.errors import StateDamagedError, StateError, StateInUseError, StateWriteError
+from exporter.store.schema import APPLICATION_ID, CREATE, FORMAT
+
+Rows = Sequence[Sequence[Any]]
+
+_ROWS = 1000  # rows that are read or written at a time
+_HEADER = 100  # bytes at the beginning that say what a file is
+_MAGIC = b"SQLite format 3\x00"
+_OPENING = (
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA journal_mode = TRUNCATE",
+    "PRAGMA synchronous = FULL",
+    "BEGIN EXCLUSIVE",  # takes the lock, which the locking mode keeps
+    "COMMIT",
+)
+_ERRORS = {
+    sqlite3.SQLITE_BUSY: StateInUseError,
+    sqlite3.SQLITE_LOCKED: StateInUseError,
+    sqlite3.SQLITE_CORRUPT: StateDamagedError,
+    sqlite3.SQLITE_NOTADB: StateDamagedError,
+    sqlite3.SQLITE_IOERR_SHORT_READ: StateDamagedError,
+    sqlite3.SQLITE_FULL: StateWriteError,
+}
+
+_T = TypeVar("_T")
+
+
+def check_path(path: Path) -> None:
+    """Raise StateError where a state file can never be used. Opens and makes nothing for good.
+
+    The process that has the file locked must not call it: closing the file again would end the
+    lock, as POSIX has it.
+    """
+    try:
+        if not path.exists():
+            _check_folder(path)
+            return
+        if not path.is_file():
+            raise StateError("it is no regular file")
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise StateError("it may not be read and written")
+        _check_folder(path)
+        with path.open("rb") as file:
+            header = file.read(_HEADER)
+    except OSError as error:
+        raise StateError(error.strerror or "it cannot be opened") from error
+    _check_header(header)
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a folder in which SQLite cannot make its journal."""
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise StateError("its folder does not exist")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StateError("its folder may not be written to")
+
+
+def _check_header(header: bytes) -> None:
+    """Refuse other programs' files, and those of newer exporters. An empty one is new."""
+    if not header.strip(b"\x00"):
+        return
+    if not header.startswith(_MAGIC) or len(header) < _HEADER:
+        raise StateError("it is no state file")
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise StateError("it is another program's database")
+    if int.from_bytes(header[60:64]) > FORMAT:
+        raise StateError("a newer exporter wrote it")
+
+
+class Database:
+    """A state file. While it is open, no other process can open it."""
+
+    def __init__(self, path: Path) -> None:
+        """Prepare; `open` opens."""
+        self._path = path.resolve()
+        # One thread: SQLite waits for the disk.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state file")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open and lock the file, and make it where there is none. Raises StateError."""
+        await self._in_thread(self._open)
+
+    async def read(self, query: str) -> AsyncIterator[Rows]:
+        """Yield rows, a thousand at a time. Raises StateDamagedError."""
+        cursor = await self._in_thread(self._execute, query)
+        while rows := await self._in_thread(cursor.fetchmany, _ROWS):
+            yield rows
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Have all that is written meanwhile saved, or nothing of it. Raises StateError."""
+        await self._in_thread(self._execute, "BEGIN IMMEDIATE")
+        try:
+            yield
+            await self._in_thread(self._execute, "COMMIT")
+        except BaseException:
+            with suppress(StateError):
+                await self._in_thread(self._execute, "ROLLBACK")
+            raise
+
+    async def write(self, statement: str, rows: Rows) -> None:
+        """Run a statement once for each of some rows. Raises StateError."""
+        if rows:
+            await self._in_thread(self._execute_many, statement, rows)
+
+    async def close(self) -> None:
+        """Close the file, which ends the lock."""
+        await self._in_thread(self._close)
+
+    async def remove(self) -> None:
+        """Close the file and remove it. Raises StateError where that does not work."""
+        await self._in_thread(self._remove)
+
+    async def set_aside(self) -> Path:
+        """Close the file and give it and its journal other names; return the file's."""
+        return await self._in_thread(self._set_aside)
+
+    async def _in_thread(self, work: Callable[..., _T], *values: Any) -> _T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, work, *values)
+        except sqlite3.Error as error:
+            raise _state_error(error) from error
+        except OSError as error:
+            raise StateError(error.strerror or "it cannot be used") from error
+
+    def _open(self) -> None:
+        self._close()
+        check_path(self._path)
+        # Made here, for SQLite would let others read it. Its journal gets the same mode.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._connection = sqlite3.connect(
+            self._path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        for statement in _OPENING:
+            self._execute(statement)
+        (version,) = self._execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._create()
+        (sound,) = self._execute("PRAGMA quick_check(1)").fetchone()
+        if sound != "ok":
+            raise StateDamagedError("what it holds is damaged")
+
+    def _create(self) -> None:
+        self._execute("BEGIN IMMEDIATE")
+        for statement in CREATE:
+            self._execute(statement)
+        self._execute("COMMIT")
+
+    def _execute(self, statement: str) -> sqlite3.Cursor:
+        if self._connection is None:
+            raise StateWriteError("it is not open")
+        return self._connection.execute(statement)
+
+    def _execute_many(self, statement: str, rows: Rows) -> None:
+        if self._connection is not None:
+            self._connection.executemany(statement, rows)
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _remove(self) -> None:
+        self._close()
+        for path in (self._path, _journal(self._path)):
+            path.unlink(missing_ok=True)
+
+    def _set_aside(self) -> Path:
+        self._close()
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        self._path.replace(aside)
+        journal = _journal(self._path)
+        if journal.exists():
+            journal.replace(_journal(aside))
+        else:
+            _journal(aside).unlink(missing_ok=True)
+        return aside
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-journal")
+
+
+def _state_error(error: sqlite3.Error) -> StateError:
+    """Return what an error of SQLite means for the file. Its text names no content."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    kind = _ERRORS.get(code) or _ERRORS.get(code & 0xFF, StateError)
+    return kind(str(error))
