@@ -28,8 +28,6 @@ RUN python3 -c 'import ensurepip, pip, shutil; [shutil.rmtree(module.__path__[0]
     && install --directory --mode=1777 /var/lib/flashback-exporter
 COPY --from=build /opt/flashback-exporter /opt/flashback-exporter
 ENV PATH="/opt/flashback-exporter/bin:$PATH" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-RUN install --directory --owner=65534 --group=65534 --mode=0700 /var/lib/flashback-exporter
-VOLUME /var/lib/flashback-exporter
 USER 65534:65534
 VOLUME /var/lib/flashback-exporter
 EXPOSE 9877
