@@ -70,13 +70,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.persistence.enabled }}
 {{- $_ := set $config "state" (dict "file" "/var/lib/flashback-exporter/state.db") }}
 {{- end }}
-{{- toYaml (mergeOverwrite $config (deepCopy .Values.config)) }}
+{{- toYaml (mergeOverwrite $config (deepCopy (.Values.config | default dict))) }}
 {{- end }}
 
 {{/* Values that the schema cannot judge, for they are about one another. */}}
 {{- define "flashback-exporter.check" -}}
 {{- $auth := .Values.auth }}
-{{- $api := .Values.config.api | default dict }}
+{{- $config := .Values.config | default dict }}
+{{- $api := $config.api | default dict }}
 {{- $way := or (hasKey $api "login") (hasKey $api "authorization") (hasKey $api "refresh_token_file") }}
 {{- if and $way (ne $auth.method "none") }}
 {{- fail "config.api says how to sign in, and so does auth: set auth.method to none" }}
@@ -99,7 +100,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and (eq $auth.method "refreshToken") (gt (int .Values.replicaCount) 1) }}
 {{- fail "auth.method refreshToken is for one exporter: a token is spent by the first that uses it" }}
 {{- end }}
-{{- if and (dig "state" "file" "" .Values.config) (not .Values.persistence.enabled) }}
+{{- if and (dig "state" "file" "" $config) (not .Values.persistence.enabled) }}
 {{- fail "config.state.file needs persistence.enabled" }}
 {{- end }}
 {{- if and .Values.webConfig.existingSecret .Values.webConfig.content }}
