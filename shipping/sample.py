@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from exporter.metrics import METRICS
+from exporter.output.beside import BESIDE
+
 SAMPLE = Path("docs/metrics.txt")
 
 _LINES = 2
 _DEMO = [sys.executable, "-m", "exporter", "demo", "--web.listen-address=127.0.0.1:0"]
-_DATA = 'flashback_ai_daily_api_calls{query="default"'
+_EVERYTHING = (METRICS[0].name + '{query="default"', *(beside.name for beside in BESIDE))
 _LOOKS = 300
 _PAUSE = 0.1  # seconds between two looks
 _PATIENCE = 30  # seconds for one
@@ -21,7 +24,7 @@ _OTHER_QUERY = re.compile(r'[{,]query="(?!default")')
 
 
 def sample() -> str:
-    """Run the demo until the query has data, and return some of what it serves then."""
+    """Run the demo until it has all its data, and return some of what it serves then."""
     with subprocess.Popen(_DEMO, stderr=subprocess.PIPE, text=True) as demo:
         try:
             serving = re.compile(r"msg=serving addresses=127\.0\.0\.1:(\d+)")
@@ -42,10 +45,10 @@ def _once_full(url: str) -> str:
     for _ in range(_LOOKS):
         with urllib.request.urlopen(url, timeout=_PATIENCE) as response:
             text: str = response.read().decode()
-        if _DATA in text:
+        if all(f"\n{series}" in text for series in _EVERYTHING):
             return text
         time.sleep(_PAUSE)
-    raise SystemExit("the demo got no data")
+    raise SystemExit("the demo did not get all its data")
 
 
 def _some_of(text: str) -> Iterator[str]:
