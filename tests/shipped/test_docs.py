@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 STATUSES = r"HTTP \d{3}"
 
 
+@cache
 def texts():
     """Return every text in the program, one a line."""
     nodes = (
