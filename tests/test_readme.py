@@ -6,9 +6,11 @@ from pathlib import Path
 
 import exporter.config.sections
 from exporter.config.environment import Environment
-from exporter.config.sections import Config
+from exporter.config.sections import Account, Config
 from exporter.metrics import DAY_START, METRICS, Kind
+from exporter.output.beside import BESIDE
 from exporter.output.own_metrics import OWN_METRICS
+from exporter.polling.account import intervals
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -48,6 +50,24 @@ def test_the_table_of_counters_is_the_codes():
         if (counter := metric.counter)
     ]
     assert rows("### AI statistics", 2) == expected
+
+
+def test_the_table_of_what_stands_beside_is_the_codes():
+    """Names, account, credits, policies and prices are listed with labels, sources and meaning."""
+    assert rows("### Names, credits, policies and prices") == [
+        [metric.name, ", ".join(metric.labels), metric.source, metric.help] for metric in BESIDE
+    ]
+
+
+def test_the_table_of_what_is_asked_is_the_codes():
+    """Every endpoint about the account is listed with the key that turns it off."""
+    listed = {key: set(paths.split(", ")) for paths, key, _ in rows("## The account")}
+    turned_off = {}
+    for name in Account.model_fields:
+        account = Account.model_validate({name: {"interval": "0s"}})
+        off = {path for path, interval in intervals(account).items() if not interval}
+        turned_off[f"account.{name}.interval"] = off
+    assert listed == turned_off
 
 
 def test_the_table_of_own_metrics_is_the_codes():
