@@ -41,6 +41,11 @@ class Keeper:
             kept = self._kept[name] = Kept(source)
         return kept
 
+    def counted(self, name: str, outcome: Outcome) -> bool:
+        """Whether a poll has counted on with what is kept of a query by now."""
+        kept = self._kept.get(name)
+        return kept is not None and kept.counters.shown is outcome.counters
+
     async def keep(self, name: str, source: str, outcome: Outcome) -> None:
         """Keep what a good poll changed. Once this returns, it may be served."""
         kept = self._kept.get(name)
