@@ -256,6 +256,29 @@ async def test_a_query_that_comes_back_goes_on_and_after_a_week_begins_anew(book
         assert (await of_query(driver))["one"] == 2
 
 
+async def test_a_restart_without_a_query_forgets_it_after_a_week(books, tmp_path):
+    """What a state file has of a query goes with the first start a week later that has none."""
+    state, two = {"file": tmp_path / "state.db"}, {"name": "two"}
+    books.ledger.enter(DAY, "a", apiCalls=1)
+    async with driven(books, {}, two, state=state) as driver:
+        books.ledger.enter(DAY, "a", apiCalls=4)
+        await driver.poll()
+        assert await of_query(driver) == {"one": 3, "two": 3}
+    books.clock.move(6 * 86_400)
+    books.ledger.enter(DAY + 6, "a", apiCalls=1)
+    async with driven(books, two, state=state) as driver:
+        assert await of_query(driver) == {"two": 3}
+    async with driven(books, {}, two, state=state) as driver:
+        assert await of_query(driver) == {"one": 3, "two": 3}
+    books.clock.move(7 * 86_400 + 1)
+    async with driven(books, two, state=state):
+        pass
+    books.ledger.enter(DAY + 13, "a", apiCalls=9)
+    async with driven(books, {}, two, state=state) as driver:
+        await driver.poll()
+        assert await of_query(driver) == {"one": 0, "two": 13}
+
+
 async def of_query(driver):
     """Return the counter of calls of each query."""
     families = parse_text(await driver.scrape())
