@@ -13,13 +13,17 @@ from itertools import count
 from pathlib import Path
 
 from bench.records import HEAD, SEPARATOR, TAIL, grown
+from exporter.api.daily import DAILY
 
 TOKEN = "bench-token"  # noqa: S105 - nothing is behind it
 _STEP = 1 << 18
 
 
 class RecordedApi(BaseHTTPRequestHandler):
-    """Answers every GET that bears the token with the block that is set."""
+    """Answers who asks for the statistics with the token: by the block that is set.
+
+    It offers nothing about the account.
+    """
 
     protocol_version = "HTTP/1.1"
     block = b""
@@ -30,6 +34,9 @@ class RecordedApi(BaseHTTPRequestHandler):
         """Send the recorded answer, each block in small steps."""
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             self.send_error(401)
+            return
+        if not self.path.startswith(DAILY):
+            self.send_error(404)
             return
         block, repetitions = grown(self.block, next(self.answers)), self.repetitions
         length = (

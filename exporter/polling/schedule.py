@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -181,7 +182,7 @@ class Scheduler:
             self._poll_soon(name)
 
     async def _poll(self, plan: Plan, seconds: float) -> None:
-        poll = Poll(plan, seconds, self._clock, self._data(plan))
+        poll = Poll(plan, seconds, self._clock, partial(self._data, plan))
         outcome = await poll.run()
         _log_if_new(outcome, self._state(plan))
         await self._results.add(plan.query.name, plan.source, outcome)

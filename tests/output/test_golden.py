@@ -40,7 +40,7 @@ async def scrape(name: str, accept: str, api) -> str:
     return "".join(
         line
         for line in lines
-        if "flashback_ai_" in line and "_info" not in line or line == "# EOF\n"
+        if ("flashback_ai_" in line and "_info" not in line) or line == "# EOF\n"
     )
 
 
