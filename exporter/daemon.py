@@ -121,8 +121,6 @@ class Exporter:
             await self.publication.change(lambda states: _states(config, states, self._keeper))
             self._keeper.served(self.publication.view.states)
             self._go_on(config, client)
-            await self._keeper.forget(self.publication.view.states)
-
             self._reload_successful = True
             self._reloaded_at = self._clock.time()
             _log.info("configuration reloaded", queries=list(self.publication.view.states))
@@ -198,9 +196,10 @@ class Exporter:
 
     async def _add(self, name: str, source: str, outcome: Outcome) -> None:
         """Publish how a poll ended. What is served is safe before: a counter never falls."""
-        await self._keeper.keep(name, source, outcome)
-        await self.publication.add(name, source, outcome)
-        self._keeper.served([name])
+        if await self._keeper.keep(name, outcome):
+            await self.publication.add(name, source, outcome)
+            self._keeper.served([name])
+        await self._keeper.forget(self.publication.view.states)
 
     def _plans(self, config: Config, client: FlashbackClient) -> Mapping[str, Plan]:
         return {query.name: self._plan(config, query, client) for query in config.queries}
@@ -251,7 +250,8 @@ def _state(config: Config, query: Query, before: QueryState | None, keeper: Keep
         source=source,
         interval=interval,
         max_data_age=age,
-        counters=kept.counters.shown,
+        # Not those of a poll that is being written at this moment.
+        counters=kept.good.counters if kept.good else kept.counters.shown,
         last=None,
         good=kept.good,
         aside=None,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.clock import Clock
+from exporter.clock import MILLISECONDS_FROM, Clock
 from exporter.errors import StateDamagedError
 from exporter.metrics import AMOUNT_NAMES, AMOUNTS
 from exporter.statistics.counters import Birth, Counters
@@ -18,6 +18,8 @@ from exporter.steps import in_steps
 from exporter.store import schema
 from exporter.store.copy import NO_RECORD, Copy, QueryRow
 from exporter.store.database import Database
+
+_KINDS = tuple(QueryRow.__annotations__.values())
 
 
 @dataclass
@@ -47,14 +49,14 @@ class Read:
         """Take a row of `groups`."""
         key = tuple(map(str, json.loads(labels)))
         self.keys[number] = key
-        self.copy.groups[key] = number
+        self.copy.groups[key] = self.copy.last_group = number
 
     def add_counter(self, number: int, amounts: str, owed: str, ended: int) -> None:
         """Take a row of `counters`; series that ended come in the order in which they did."""
         key, counters = self.keys[number], self.kept.counters
         if ended:
             counters.unserved[key] = self._amounts(amounts)
-            self.copy.ended = ended
+            self.copy.ended = int(ended)
         else:
             self.shown[key] = self._amounts(amounts)
         if owed:
@@ -98,7 +100,7 @@ class Read:
 async def read(database: Database, clock: Clock) -> list[Read]:
     """Return all queries. Raises StateDamagedError where a row makes no sense."""
     try:
-        rows = [QueryRow(*row) async for row in _rows(database, schema.QUERIES)]
+        rows = [_checked(row) async for row in _rows(database, schema.QUERIES)]
         queries = {row.number: _query(row) for row in rows}
         async for number, *row in _rows(database, schema.GROUPS):
             queries[number].add_group(*row)
@@ -106,11 +108,10 @@ async def read(database: Database, clock: Clock) -> list[Read]:
             queries[number].add_counter(*row)
         async for number, day, *row in _rows(database, schema.TOTALS):
             queries[number].add_total(day, *row)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        for query in queries.values():
+            await query.complete(clock)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise StateDamagedError("a row of it makes no sense") from error
-
-    for query in queries.values():
-        await query.complete(clock)
     return list(queries.values())
 
 
@@ -120,15 +121,27 @@ async def _rows(database: Database, query: str) -> AsyncIterator[Sequence[Any]]:
             yield row
 
 
+def _checked(row: Sequence[Any]) -> QueryRow:
+    """Return a row of `queries`: SQLite takes any value in any column."""
+    for value, kind in zip(row, _KINDS, strict=True):
+        if not isinstance(value, kind):
+            raise TypeError
+    checked = QueryRow(*row)
+    if not 0 <= checked.polled < MILLISECONDS_FROM or not checked.asked:
+        raise ValueError
+    return checked
+
+
 def _query(row: QueryRow) -> Read:
     names = row.amounts.split()
     days = {day: Day() for day in numbers(row.held)}
     marks = Marks(days, row.newest_day, row.newest_record)
     usable = names == list(AMOUNT_NAMES)
+    kept = Kept(row.source, Counters(marks))
     return Read(
         name=row.name,
-        copy=Copy(row.number, row.source if usable else ""),
-        kept=Kept(row.source, Counters(marks)),
+        copy=Copy(row.number, kept if usable else None),
+        kept=kept,
         names=names,
         polled=row.polled,
         asked=numbers(row.asked),
