@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from bench.records import raw_records
 from exporter.clock import Clock, SystemClock, utc_day
 from exporter.config.sections import Query
-from exporter.output.publication import Publication
+from exporter.output.publication import Facts, Publication
 from exporter.statistics.counters import Counters
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import parse_record
@@ -58,9 +58,8 @@ async def held(groups: int) -> Held:
     is no hold-up here.
     """
     clock, query = SystemClock(), Query(max_groups=groups)
-    publication = await Publication.empty(
-        clock, {query.name: QueryState(query, "bench", 300, 3600)}
-    )
+    states = {query.name: QueryState(query, "bench", 300, 3600)}
+    publication = await Publication.empty(clock, Facts(states))
     counters = Counters()
     gap = seconds = 0.0
     for _ in range(2):

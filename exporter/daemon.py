@@ -13,15 +13,17 @@ from exporter.api.daily import DAILY
 from exporter.clock import Clock
 from exporter.config.sections import Config, Query
 from exporter.errors import ConfigError, Problem, StateError, StateInUseError
-from exporter.output.publication import Publication, States
+from exporter.output.publication import Facts, Publication, States
 from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
+from exporter.polling.account import ACCOUNT_ENDPOINTS, AccountPlan, AccountPoller
 from exporter.polling.poll import Plan
 from exporter.polling.schedule import Results, Scheduler
+from exporter.prices.table import Prices
 from exporter.statistics.state import Outcome, QueryState
 from exporter.store.keeper import Keeper
 
-_ENDPOINTS = (DAILY, LOGIN, REFRESH)
+_ENDPOINTS = (DAILY, LOGIN, REFRESH, *ACCOUNT_ENDPOINTS)
 _LOOK = 1.0  # how often a client that was replaced is looked at, in seconds
 
 _log = structlog.get_logger(__name__)
@@ -48,6 +50,7 @@ class Exporter:
         self.publication = publication
         self.own_metrics = OwnMetrics(_ENDPOINTS)
         self.scheduler = Scheduler(self._results(), clock)
+        self._account = AccountPoller(publication.learn, clock)
 
         self._keeper = keeper
         self._load = load
@@ -74,8 +77,12 @@ class Exporter:
         except StateError as error:
             problem = Problem("state.file", f"{config.state.file}: {error}")
             raise ConfigError([config.places.located(problem)]) from error
-        publication = await Publication.empty(clock, _states(config, {}, keeper))
-        return cls(config, load, clock, publication, keeper)
+        facts = Facts(_states(config, {}, keeper), prices=Prices(config.own_prices))
+        try:
+            return cls(config, load, clock, await Publication.empty(clock, facts), keeper)
+        except ConfigError:
+            await keeper.close()
+            raise
 
     def status(self) -> Status:
         """Return how it is doing at this moment."""
@@ -91,6 +98,7 @@ class Exporter:
             polling={name for name in view.states if self.scheduler.polling(name)},
             next_polls={name: pause for name, pause in pauses.items() if pause is not None},
             scheduler_alive=self.scheduler.alive,
+            account=view.facts.account,
             state_write_failures=self._keeper.write_failures,
             token_expires_at=self._client.token_expires_at,
             reload_successful=self._reload_successful,
@@ -101,10 +109,11 @@ class Exporter:
         """Begin to poll."""
         self._keeper.served(self.publication.view.states)
         self.scheduler.start(self._plans(self._config, self._client))
+        self._account.start(_account_plan(self._config, self._client))
 
     async def stop(self) -> None:
         """Cancel what is under way and close all connections."""
-        await self.scheduler.stop()
+        await asyncio.gather(self.scheduler.stop(), self._account.stop())
         for task in self._retired:
             task.cancel()
         await asyncio.gather(*self._retired, self._client.aclose(), return_exceptions=True)
@@ -118,9 +127,11 @@ class Exporter:
         async with self._turn:
             config, client = self._read_again()
             await self._begin_series(config)
-            await self.publication.change(lambda states: _states(config, states, self._keeper))
+            await self.publication.change(lambda facts: self._changed(facts, config))
             self._keeper.served(self.publication.view.states)
             self._go_on(config, client)
+            await self._account.replace(_account_plan(config, client))
+
             self._reload_successful = True
             self._reloaded_at = self._clock.time()
             _log.info("configuration reloaded", queries=list(self.publication.view.states))
@@ -148,6 +159,10 @@ class Exporter:
         # Files of the same names may hold other certificates by now, and a client reads them once.
         tls = config.api.tls_config
         return config.api == self._config.api and not (tls.ca_file or tls.cert_file)
+
+    def _changed(self, facts: Facts, config: Config) -> Facts:
+        states = _states(config, facts.states, self._keeper)
+        return replace(facts, states=states, prices=Prices(config.own_prices))
 
     async def _begin_series(self, config: Config) -> None:
         """Let counters begin anew of which a new configuration shows what was not shown before."""
@@ -218,11 +233,16 @@ def _source(config: Config, query: Query) -> str:
     api, filters = config.api, query.filters.model_dump()
     question = {
         "base_url": api.base_url,
-        "email": api.login.email if api.login else None,
+        "email": api.email,
         "filters": {name: values for name, values in filters.items() if values},
         "labels": query.labels,
     }
     return json.dumps(question)
+
+
+def _account_plan(config: Config, client: FlashbackClient) -> AccountPlan:
+    source = json.dumps([config.api.base_url, config.api.email])
+    return AccountPlan(config.account, source, config.poll.max_data_age, client)
 
 
 def _states(config: Config, before: States, keeper: Keeper) -> States:

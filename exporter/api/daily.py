@@ -13,6 +13,11 @@ from exporter.steps import give_way
 
 DAILY = "/aistats/daily"
 
+_GONE = {
+    404: f"; if api.base_url and the account are right, the API has no {DAILY} any more",
+    410: f"; the API has no {DAILY} any more: look for a newer exporter",
+}
+
 
 async def daily_records(
     client: FlashbackClient, filters: Filters, window: tuple[int, ...], deadline: float
@@ -34,6 +39,9 @@ async def daily_records(
                 yield records
                 await give_way()
     except PollError as error:
+        if error.status in _GONE:
+            message = f"{error}{_GONE[error.status]}"
+            raise PollError(error.reason, message, status=error.status) from error
         said = client.quotable(reader.message)
         if error.reason is Reason.INVALID_RESPONSE and said:
             raise PollError(error.reason, f"{error}: {said}") from error

@@ -35,8 +35,9 @@ class Column:
     """One value for each row of a table; None where a row has no such sample.
 
     All samples of a column have one name, that of their family with a suffix. They have the labels
-    in `before` and `after`, and those of their row in between. `runs` yields the values of one run
-    of rows after another, each of them a step's work.
+    in `before` and `after`, and those of their row in between. Columns with other suffixes and the
+    same labels have samples for the same rows. `runs` yields the values of one run of rows after
+    another, each of them a step's work.
     """
 
     family: Family

@@ -203,7 +203,10 @@ async def test_any_block_can_be_written():
     with_rows = Table(("id",), [[("1",), ("2",)], [(' inf\n"',)]], columns)
     others = [Column(family(f"{one.name}_7"), (), one.after, [[7]]) for one in columns]
     rendered = await render([with_rows, Table((), [[()]], others)])
-    lines = {one.name: text(of.inflated()).splitlines() for one, of in rendered.families.items()}
+    lines = {
+        one.name: text(piece for part in parts for piece in part.inflated()).splitlines()
+        for one, parts in rendered.families.items()
+    }
     assert lines == {
         "a": ['a{id="1"} 1', r'a{id=" inf\n\""} 2.5'],
         "b": ['b{id="1",x="y"} 1', r'b{id=" inf\n\"",x="y"} +Inf'],
@@ -213,6 +216,28 @@ async def test_any_block_can_be_written():
         "c_7": ['c_7{z=""} 7'],
     }
     assert rendered.series == 8
+
+
+async def test_columns_that_stay_are_taken_over_as_they_are():
+    """What has the same rows and values as before is not compressed again; all else is, and both
+    are right.
+    """
+
+    def table(rows, first, second):
+        columns = (Column(family("a"), (), (), [first]), Column(family("b"), (), (), [second]))
+        return Table(("id",), [rows], columns)
+
+    before = await render([table(["1", "2"], [1, 2], [3, 4])])
+    after = await render([table(["1", "2"], [1, 2], [3, 5])], before)
+    others = await render([table(["1", "3"], [1, 2], [3, 5])], after)
+    pieces = [list(one.pieces.values()) for one in (before, after, others)]
+    assert pieces[0][0] is pieces[1][0]
+    assert pieces[1][0] is not pieces[2][0]
+    assert [text(piece.lines.inflated()) for piece in pieces[1]] == [
+        'a{id="1"} 1\na{id="2"} 2\n',
+        'b{id="1"} 3\nb{id="2"} 5\n',
+    ]
+    assert text(pieces[2][1].lines.inflated()) == 'b{id="1"} 3\nb{id="3"} 5\n'
 
 
 def family(name: str) -> Family:

@@ -19,7 +19,7 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Fault, Simulator
 from exporter.output.formats import TEXT
-from exporter.output.publication import Publication
+from exporter.output.publication import Facts, Publication
 from exporter.polling.schedule import Plan, Results, Scheduler
 from exporter.statistics.state import QueryState
 
@@ -95,7 +95,8 @@ async def test_every_query_is_polled_at_once(gate, clock):
 async def often(gate, clock, skip=None):
     """Poll one query some times a second; yield the scheduler and a function for its state."""
     query = Query(name="slow", labels=[])
-    publication = await Publication.empty(clock, {"slow": QueryState(query, "source", 0.25, 3600)})
+    facts = Facts({"slow": QueryState(query, "source", 0.25, 3600)})
+    publication = await Publication.empty(clock, facts)
     client = FlashbackClient(configuration(gate.url).api, clock, lambda *_: None)
     results = Results(
         states=lambda: publication.view.states,
@@ -347,6 +348,12 @@ async def test_a_stop_is_quiet(gate, clock, caplog, moment):
     )
 
 
+async def gauges(exporter):
+    """Return the lines of the daily gauges."""
+    plain = text((await exporter.publication.current()).exposition.plain(TEXT))
+    return [line for line in plain.splitlines() if line.startswith("flashback_ai_daily_")]
+
+
 @pytest.mark.parametrize("ahead", [1, 2, 400, -1, -2], ids=lambda number: f"{number} days")
 async def test_a_clock_that_was_wrong_for_one_poll_loses_no_data(gate, clock, ahead):
     """The days that were known before the clock was set are shown again once it is right,
@@ -354,21 +361,21 @@ async def test_a_clock_that_was_wrong_for_one_poll_loses_no_data(gate, clock, ah
     """
     async with polling(gate, clock, TWO[:1]) as exporter:
         await finished(exporter, 1)
-        right = text((await exporter.publication.current()).exposition.plain(TEXT))
+        right = await gauges(exporter)
         await clock.asleep()
         clock.wall += ahead * SECONDS_A_DAY
         clock.move(1)
         await finished(exporter, 2)
-        wrong = text((await exporter.publication.current()).exposition.plain(TEXT))
+        wrong = await gauges(exporter)
         gate.simulator.misbehave(*[Fault(status=404)] * 9)
         await clock.asleep()
         clock.wall -= ahead * SECONDS_A_DAY
         clock.move(1)
         await finished(exporter, 3)
-        assert text((await exporter.publication.current()).exposition.plain(TEXT)) == right
+        assert await gauges(exporter) == right
         state = exporter.status().states["one"]
         assert state.good.finished_at < NOON + 60
         assert not state.up(clock.monotonic())
         clock.move(3600)
-        assert text((await exporter.publication.current()).exposition.plain(TEXT)) == ""
+        assert await gauges(exporter) == []
     assert wrong != right

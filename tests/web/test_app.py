@@ -281,7 +281,7 @@ async def test_the_series_figure_counts_the_lines_of_a_query(clock, gate):
         name = query["name"]
         mine = [line for line in lines if f'query="{name}"' in line]
         assert value(text, "flashback_exporter_series", query=name) == len(mine) > 0
-    assert value(text, "flashback_exporter_series", query="no labels") == 3 + 3
+    assert value(text, "flashback_exporter_series", query="no labels") == 3 + 3 + 1
     assert value(text, "flashback_exporter_series", query="empty") == 3
 
 
