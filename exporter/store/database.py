@@ -51,7 +51,7 @@ def check_path(path: Path) -> None:
     lock, as POSIX has it.
     """
     try:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             _check_file(path)
         _check_folder(_real(path).parent)
     except OSError as error:
@@ -149,6 +149,8 @@ class Database:
             return await loop.run_in_executor(self._thread, work, *values)
         except sqlite3.Error as error:
             raise _state_error(error) from error
+        except UnicodeDecodeError as error:  # a message of SQLite that repeats damaged text
+            raise StateDamagedError("what it holds is damaged") from error
         except OSError as error:
             kind = StateWriteError if error.errno in _NO_ROOM else StateError
             raise kind(error.strerror or "it cannot be used") from error

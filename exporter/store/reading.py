@@ -26,7 +26,7 @@ _KINDS = tuple(QueryRow.__annotations__.values())
 class Read:
     """One query of the file. `keys` are its groups by their numbers.
 
-    Where an older exporter wrote it, which knew other amounts, `names` are not today's. Then its
+    Where another exporter wrote it, which knew other amounts, `names` are not today's. Then its
     counters go on, its marks are of no use, and it is to be written anew.
     """
 
@@ -40,10 +40,9 @@ class Read:
     keys: dict[int, Key] = field(default_factory=dict)
     shown: dict[Key, Amounts] = field(default_factory=dict)
 
-    @property
-    def is_older(self) -> bool:
-        """Whether the rows hold other amounts than today's."""
-        return self.names != list(AMOUNT_NAMES)
+    def __post_init__(self) -> None:
+        """Note whether the rows hold other amounts than today's."""
+        self._is_foreign = self.names != list(AMOUNT_NAMES)
 
     def add_group(self, number: int, labels: str) -> None:
         """Take a row of `groups`."""
@@ -64,7 +63,7 @@ class Read:
 
     def add_total(self, day: int, number: int, mark: str, total: str | None) -> None:
         """Take a row of `totals`."""
-        if self.is_older:
+        if self._is_foreign:
             return
         key, of_day = self.keys[number], self.kept.counters.marks.days[day]
         of_day.marks[key] = self._amounts(mark)
@@ -76,7 +75,7 @@ class Read:
         counters = self.kept.counters
         counters.shown = self.shown
         await counters.begin_again()
-        if self.is_older:
+        if self._is_foreign:
             counters.marks.days.clear()
             return
         age = max(0.0, clock.time() - self.polled)
@@ -91,7 +90,7 @@ class Read:
 
     def _amounts(self, text: str) -> Amounts:
         amounts = numbers(text)
-        if not self.is_older and len(amounts) == AMOUNTS:
+        if not self._is_foreign and len(amounts) == AMOUNTS:
             return amounts
         by_name = dict(zip(self.names, amounts, strict=True))
         return tuple(by_name.get(name, 0) for name in AMOUNT_NAMES)
