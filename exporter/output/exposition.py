@@ -148,9 +148,14 @@ async def _rows(table: Table, before: Sequence[Rows]) -> Rows:
 
 async def _piece(columns: Sequence[Column], rows: Rows, before: Piece | None) -> Piece:
     """Write columns whose samples stand side by side, unless they are the same as before."""
+    same = before is not None and before.rows is rows
+    old = before.runs if before and same else ()
+    runs = []
     values_of_runs = zip(*[column.runs for column in columns], strict=True)
-    runs = [values async for values in one_a_step(values_of_runs)]
-    if before and before.rows is rows and await _same(before.runs, runs):
+    async for number, values in one_a_step(enumerate(values_of_runs)):
+        runs.append(values)
+        same = same and old[number : number + 1] == (values,)
+    if before and same:
         return before
 
     lines = Deflater()
@@ -159,7 +164,7 @@ async def _piece(columns: Sequence[Column], rows: Rows, before: Piece | None) ->
         written = [_lines(*of, run) for of in zip(columns, values, strict=True)]
         series += sum(map(len, written))
         lines.add("".join(chain.from_iterable(zip(*written, strict=True))).encode())
-    return Piece(rows, runs, lines.end(), series)
+    return Piece(rows, tuple(runs), lines.end(), series)
 
 
 async def _same(before: Sequence[object], after: Sequence[object]) -> bool:
@@ -176,7 +181,8 @@ def _lines(column: Column, values: _Values, rows: Sequence[str]) -> list[str]:
     """Return the lines of one run of a column."""
     parts = [_written(column.before), _ROW if any(rows) else "", _written(column.after)]
     labels = ",".join(filter(None, parts))
-    head, _, tail = f"{column.name}{{{labels}}} ".partition(_ROW)
+    braces = f"{{{labels}}}" if labels else ""
+    head, _, tail = f"{column.name}{braces} ".partition(_ROW)
 
     lines = [
         f"{head}{row}{tail}{value}\n"
