@@ -56,6 +56,7 @@ async def test_a_full_disk_stops_no_counter(api, state_file, capsys):
         assert await run.shown() == after
 
 
+@pytest.mark.usefixtures("capsys")  # whose lines go to no file
 async def test_a_disk_that_is_full_at_the_start_is_a_failed_write(api, state_file):
     """The exporter serves from memory, and makes the file once there is room."""
     with full_disk():
@@ -71,6 +72,7 @@ async def test_a_disk_that_is_full_at_the_start_is_a_failed_write(api, state_fil
         assert await run.calls() == before
 
 
+@pytest.mark.usefixtures("capsys")  # whose lines go to no file
 async def test_old_rows_that_could_not_be_removed_are_not_found_again(api, state_file):
     """A file that is back with its old content, of several queries, is written from nothing."""
     kept = state_file.with_name("kept")

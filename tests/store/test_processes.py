@@ -15,7 +15,8 @@ import httpx
 import pytest
 from clocks import FakeClock, HandClock
 from growing import CALLS, GrowingCompany
-from loopback import PATIENCE, served
+from loopback import served
+from programs import PATIENCE
 
 from exporter.clock import SystemClock
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
