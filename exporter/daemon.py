@@ -213,10 +213,9 @@ class Exporter:
     async def _add(self, name: str, source: str, outcome: Outcome) -> None:
         """Publish how a poll ended. What is served is safe before: a counter never falls.
 
-        One that began before reloads asked something else and then the same again is left out.
+        One that began before its question was asked anew is left out.
         """
-        if not self._keeper.counted(name, outcome):
-            return
-        await self._keeper.keep(name, source, outcome)
-        await self.publication.add(name, source, outcome)
-        self._keeper.served([name])
+        if await self._keeper.keep(name, outcome):
+            await self.publication.add(name, source, outcome)
+            self._keeper.served([name])
+        await self._keeper.forget(self.publication.view.states)
