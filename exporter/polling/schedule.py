@@ -30,6 +30,10 @@ SHARE_OF_INTERVAL = 0.9
 _SECONDS_A_LOOK = 1.0
 _MAX_DRIFT = 5.0
 
+# A regular poll that has a smaller share of its interval left began late: two moments are always at
+# least half an interval apart.
+_LATE = 0.4
+
 _log = structlog.get_logger(__name__)
 
 
@@ -155,7 +159,7 @@ class Scheduler:
         One that the machine was too busy for, or asleep, is regular no more.
         """
         seconds = self.seconds_to_next_poll(name) or 0.0
-        if out_of_turn or seconds < plan.interval / 2:
+        if out_of_turn or seconds < _LATE * plan.interval:
             return _Run(plan, plan.interval, regular=False)
         return _Run(plan, min(seconds, plan.interval), regular=True)
 

@@ -57,6 +57,7 @@ class Counters:
     births: dict[Key, Birth] = field(default_factory=dict)
     _cohort: int = 0
     _served_since: dict[int, float] = field(default_factory=dict)
+    _grown_up: int = 0
 
     async def grow(self, found: Found, snapshot: Snapshot, now: float) -> Changes:
         """Add what a good poll found to be new, and return what that changed.
@@ -98,15 +99,20 @@ class Counters:
         before = self.births.get(key)
         self.births[key] = Birth(self._cohort, before.owed if before else NOTHING)
 
-    def _old_enough(self, now: float) -> set[int | None]:
-        """Return the cohorts that have been served long enough to grow, for the last time."""
-        served = self._served_since
-        old = {cohort for cohort, since in served.items() if now - since >= SECONDS_AT_FIRST}
-        self._served_since = {cohort: served[cohort] for cohort in served.keys() - old}
-        return set(old)
+    def _old_enough(self, now: float) -> int:
+        """Return the last cohort that has been served long enough to grow; so have all before."""
+        old = [
+            cohort
+            for cohort, since in self._served_since.items()
+            if now - since >= SECONDS_AT_FIRST
+        ]
+        for cohort in old:
+            del self._served_since[cohort]
+        self._grown_up = max(old, default=self._grown_up)
+        return self._grown_up
 
     def _grown(
-        self, key: Key, value: Amounts, increase: Amounts | None, old_enough: set[int | None]
+        self, key: Key, value: Amounts, increase: Amounts | None, old_enough: int
     ) -> Amounts:
         """Return what a counter becomes; while its series is new, the increase is owed to it."""
         birth = self.births.get(key)
@@ -114,7 +120,7 @@ class Counters:
             return _sum(value, increase)
 
         owed = _sum(birth.owed, increase)
-        if birth.cohort in old_enough:
+        if birth.cohort is not None and birth.cohort <= old_enough:
             del self.births[key]
             return _sum(value, owed)
 
