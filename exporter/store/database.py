@@ -8,11 +8,12 @@ import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.errors import StateDamagedError, StateError, StateInUseError, StateWriteError
-from exporter.store.schema import APPLICATION_ID, CREATE, FORMAT
+from exporter.store.schema import APPLICATION_ID, FORMAT, FORMATS
 
 Rows = Sequence[Sequence[Any]]
 
@@ -166,15 +167,16 @@ class Database:
         for statement in _OPENING:
             self._execute(statement)
         (version,) = self._execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._create()
+        if version < FORMAT:
+            self._bring_up(version)
         (sound,) = self._execute("PRAGMA quick_check(1)").fetchone()
         if sound != "ok":
             raise StateDamagedError("what it holds is damaged")
 
-    def _create(self) -> None:
+    def _bring_up(self, version: int) -> None:
+        """Make of an older format, or of a new file, one of today's."""
         self._execute("BEGIN IMMEDIATE")
-        for statement in CREATE:
+        for statement in chain.from_iterable(FORMATS[version:]):
             self._execute(statement)
         self._execute("COMMIT")
 
