@@ -21,6 +21,7 @@ from exporter.polling.phase import Phase
 from exporter.polling.poll import Plan, Poll, current_window
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import Outcome, QueryState
+from exporter.steps import collect_all
 
 SHARE_OF_INTERVAL = 0.9
 """How much of its interval a poll may take, so that it ends well before the next one is due."""
@@ -186,6 +187,12 @@ class Scheduler:
         outcome = await poll.run()
         _log_if_new(outcome, self._state(plan))
         await self._results.add(plan.query.name, plan.source, outcome)
+
+        # By now nothing is left of the poll but what is published, and little of that looked at.
+        if outcome.changes:
+            await outcome.changes.let_go()
+        del outcome
+        collect_all()
 
     def _state(self, plan: Plan) -> QueryState | None:
         state = self._results.states().get(plan.query.name)

@@ -11,7 +11,7 @@ from operator import add
 from exporter.statistics.groups import OTHER, Key, Snapshot
 from exporter.statistics.marks import NOTHING, Found, Growth, Marks
 from exporter.statistics.records import Amounts
-from exporter.steps import in_steps
+from exporter.steps import empty, in_steps, let_go
 
 MAX_UNSERVED = 10_000
 """Counters without a series that are kept: those that lost theirs last."""
@@ -41,6 +41,11 @@ class Changes:
     growth: Growth
     counters: list[Key] = field(default_factory=list)
     forgotten: list[Key] = field(default_factory=list)
+
+    async def let_go(self) -> None:
+        """Forget it all in steps, for it may be long."""
+        await let_go(self.growth.changed)
+        await let_go(self.counters)
 
 
 @dataclass(eq=False)
@@ -83,6 +88,8 @@ class Counters:
 
         await self._end_others(shown, changes)
         self.shown = shown
+        await empty(increases)
+        await empty(changes.growth.increases)
         return changes
 
     def served(self, now: float) -> None:
