@@ -47,9 +47,7 @@ def _who(profile: Profile | None) -> str:
     who = [escape(profile.role), organisation if profile.org_id else ""]
     said = ", ".join(part for part in who if part)
     if profile.sees_part:
-        said += (
-            "<small>this role may not see the whole organisation: numbers may be partial</small>"
-        )
+        said += f"<small>{_PARTIAL}</small>"
     return said
 
 
@@ -111,7 +109,7 @@ def _silent(status: Status) -> Iterator[str]:
     for endpoint, interval in status.account_intervals.items():
         why = _why(status.account.endpoint(endpoint), interval)
         if why:
-            yield f'<div class="endpoint"><code>{escape(endpoint)}</code> {why}</div>'
+            yield f"<div><code>{escape(endpoint)}</code> {why}</div>"
 
 
 def _why(fares: EndpointState, interval: float) -> str:
