@@ -137,8 +137,7 @@ class Exporter:
             await self._begin_series(config)
             await self.publication.change(lambda facts: self._changed(facts, config))
             self._keeper.served(self.publication.view.states)
-            self._go_on(config, client)
-            await self._account.replace(account_plan(config, client))
+            await self._go_on(config, client)
 
             self._reload_successful = True
             self._reloaded_at = self._clock.time()
@@ -185,18 +184,17 @@ class Exporter:
         with config.places.locating():
             return FlashbackClient(config.api, self._clock, self.own_metrics.requests.observe)
 
-    def _go_on(self, config: Config, client: FlashbackClient) -> None:
+    async def _go_on(self, config: Config, client: FlashbackClient) -> None:
         before, self._client, self._config = self._client, client, config
-        if before is client:
-            self.scheduler.replace(plans(config, client, self._keeper))
-            return
-
-        client.take_over(before)
+        if client is not before:
+            client.take_over(before)
         self.scheduler.replace(plans(config, client, self._keeper))
+        await self._account.replace(account_plan(config, client))
 
-        task = asyncio.create_task(self._retire(before), name="retire client")
-        self._retired.add(task)
-        task.add_done_callback(self._retired.discard)
+        if client is not before:
+            task = asyncio.create_task(self._retire(before), name="retire client")
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
 
     async def _retire(self, client: FlashbackClient) -> None:
         """Close a client once the polls that began with it have ended."""
