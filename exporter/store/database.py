@@ -115,8 +115,8 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Have all that is written meanwhile saved, or nothing of it. Raises StateError."""
-        await self._in_thread(self._begin)
         try:
+            await self._in_thread(self._begin)
             yield
             await self._in_thread(self._execute, "COMMIT")
         except BaseException:

@@ -17,6 +17,7 @@ from exporter.polling.names import NAMES
 from exporter.statistics.account import Names, Profile, Repo
 from exporter.store.database import Database
 from exporter.store.names import read_names, write_names
+from exporter.store.state_file import StateFile
 
 FAILURES = "flashback_exporter_state_write_failures_total"
 NAMES_ON = {**ACCOUNT_OFF, "names": {"interval": "1h"}}
@@ -177,3 +178,24 @@ async def test_only_what_changed_is_written(state_file):
         await write_names(database, "b", Names(), first)
     assert await read_names(database) == {"b": first}
     await database.close()
+
+
+async def test_a_write_that_is_cancelled_leaves_the_file_usable(clock, state_file):
+    """Wherever a reload cancels the writing of names, the next write is good and complete."""
+    file = StateFile(state_file, clock)
+    await file.open()
+    for turns in range(40):
+        names = Names(workspaces={f"w{number}": f"{turns}" for number in range(600)})
+        writing = asyncio.create_task(file.write_names("a", names))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+    await file.write_names("a", names := Names(llms={"l": "L"}))
+    assert file.names("a") is names
+    await file.close()
+    assert file.write_failures == 0
+    again = StateFile(state_file, clock)
+    await again.open()
+    assert again.names("a") == names
+    await again.close()
