@@ -1,0 +1,1 @@
+"""The Prometheus rules as code: `python -m mixin` writes them, by its settings or by yours."""
