@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from grafana import promql
-from grafana.blocks import (
+from grafana.frame import Page, Row, all_queries
+from grafana.looks import (
     AGE,
     BLUE,
     CODES,
@@ -14,16 +15,11 @@ from grafana.blocks import (
     REASONS,
     RED,
     REJECTIONS,
-    Column,
-    Panel,
-    Query,
-    lines,
-    listing,
     mapping,
-    number,
 )
-from grafana.frame import Page, Row, all_queries
-from grafana.promql import ANY_QUERY, TARGET, hourly, own, per, recorded
+from grafana.panels import Panel, Query, lines, number
+from grafana.promql import TARGET, hourly, own, per, recorded
+from grafana.tables import Column, listing
 
 UP = mapping({"0": ("Down", RED), "1": ("Up", GREEN)})
 OK = mapping({"0": ("Failed", RED), "1": ("OK", GREEN)})
@@ -31,6 +27,7 @@ LAST_HOUR = (
     "Of the hour before each moment, or of more in a long time range. Too low in the first hour."
 )
 SOON = "After some minutes of scraping"
+_EVERY = 'job=~"$job", query=~"$query"'
 MOST = "In a long time range, the most in each step."
 
 
@@ -77,7 +74,7 @@ def _working() -> tuple[Panel, ...]:
         ),
         number(
             "Age of data",
-            f"max({recorded('query:flashback_data:age_seconds', matchers=ANY_QUERY)})",
+            f"max({recorded('query:flashback_data:age_seconds', matchers=_EVERY)})",
             "Time since the last good poll, of the query where it is longest. Orange after 15 "
             "minutes, three polls at the default interval; red after an hour, when the exporter "
             "stops serving it. Needs the recording rules.",
@@ -123,12 +120,12 @@ def _working() -> tuple[Panel, ...]:
 
 
 def _fresh() -> tuple[Panel, ...]:
-    age = recorded("query:flashback_data:age_seconds", matchers=ANY_QUERY)
+    age = recorded("query:flashback_data:age_seconds", matchers=_EVERY)
     stamps = own("last_success_timestamp_seconds"), own("last_poll_timestamp_seconds")
     return (
         listing(
             "Queries",
-            {"instance": "Exporter", "query": "Query"},
+            {"instance": "Instance", "query": "Query"},
             (
                 Column("Last poll", _each(own("flashback_up")), mappings=(OK,), width=90),
                 Column(
