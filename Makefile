@@ -8,7 +8,7 @@ UV := $(or $(shell command -v uv),build/lock/bin/uv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format dashboards prices history bench soak lock clean
+.PHONY: help demo test lint format rules dashboards prices history bench soak lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: .venv/installed ## check style, types and the order of imports
 format: .venv/installed ## bring the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+rules: .venv/installed ## write the rules anew; SETTINGS=yours.yml FOLDER=where/to for your own
+	$(BIN)/python -m mixin $(if $(SETTINGS),--settings $(SETTINGS)) $(if $(FOLDER),--folder $(FOLDER))
 
 dashboards: .venv/installed ## write Grafana's dashboards anew from their code
 	$(BIN)/python -m grafana

@@ -15,6 +15,7 @@ from bench.figures import (
     polls,
     scrapes,
     starts,
+    starts_with_state,
     undisturbed,
 )
 from bench.processes import nginx_path, recorded_api
@@ -53,25 +54,26 @@ def main() -> int:
 
 def _whole(bench: Bench) -> Iterator[Figure]:
     yield from starts(bench, 10, Bar(1.5))
+    yield from starts_with_state(bench, 10_000, 5, Bar(1, By.DIFFERENCE))
     yield from scrapes(
-        bench, (1_300, 13_000, 130_000), 40, {"plain": Bar(1.5), "gzip": Bar(1.5)}, Bar(1)
+        bench, (1_300, 13_000, 130_000), 40, {"plain": Bar(6), "gzip": Bar(1.5)}, Bar(1)
     )
     yield from hold_ups(bench, (130_000, 1_300_000), 5, Bar(0.010, By.VALUE))
     yield from undisturbed(bench, 10_000, 100_000, 5, Bar(0.010, By.DIFFERENCE))
     sizes = [
         (100, 1_000, 10, None),
         (1_000, 10_000, 5, None),
-        (10_000, 100_000, 5, Bar(4)),
+        (10_000, 100_000, 5, Bar(2.2)),
         (10_000, 1_000_000, 2, None),
     ]
-    yield from polls(bench, sizes, Bar(16 * MIB, By.DIFFERENCE))
+    yield from polls(bench, sizes, Bar(160 * MIB, By.VALUE), Bar(16 * MIB, By.DIFFERENCE))
 
 
 def _short(bench: Bench) -> Iterator[Figure]:
     yield from starts(bench, 3, Bar(5))
     yield from scrapes(bench, (13_000,), 20, {"plain": Bar(15), "gzip": Bar(100)}, Bar(0.5))
     sizes = [(500, 5_000, 3, Bar(25)), (500, 50_000, 1, None)]
-    yield from polls(bench, sizes, Bar(64 * MIB, By.DIFFERENCE))
+    yield from polls(bench, sizes, Bar(640 * MIB, By.VALUE), Bar(64 * MIB, By.DIFFERENCE))
 
 
 def _say(word: str) -> None:

@@ -2,16 +2,17 @@
 
 It prints its port, takes `<block file> <repetitions>` on standard input as what to answer from then
 on, and prints when the first and last byte of each answer went out (by the monotonic clock, which
-all processes share).
+all processes share). Today's amounts grow from answer to answer.
 """
 
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 
-from bench.records import HEAD, SEPARATOR, TAIL
+from bench.records import HEAD, SEPARATOR, TAIL, grown
 
 TOKEN = "bench-token"  # noqa: S105 - nothing is behind it
 _STEP = 1 << 18
@@ -23,13 +24,14 @@ class RecordedApi(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     block = b""
     repetitions = 1
+    answers = count()
 
     def do_GET(self) -> None:
         """Send the recorded answer, each block in small steps."""
-        block, repetitions = self.block, self.repetitions
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             self.send_error(401)
             return
+        block, repetitions = grown(self.block, next(self.answers)), self.repetitions
         length = (
             len(HEAD) + repetitions * (len(block) + len(SEPARATOR)) - len(SEPARATOR) + len(TAIL)
         )

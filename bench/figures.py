@@ -1,6 +1,7 @@
 """The figures: each function measures some, several times, in pairs with what they compare with."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from bench.measure import PATIENCE, Connection, cpu_seconds, percentile, resident_bytes
+from bench.measure import Connection, cpu_seconds, percentile, resident_bytes
 from bench.processes import (
     ROOT,
     Api,
@@ -20,11 +21,12 @@ from bench.processes import (
     line_with,
     nginx_path,
     process,
+    remove,
     static_server,
     write_config,
     yardstick,
 )
-from bench.records import HEAD, SERIES_A_GROUP, TAIL, write_block
+from bench.records import HEAD, SERIES_A_GROUP, TAIL, grown, write_block
 from bench.table import Bar, Figure, growth
 
 MIB = 1 << 20
@@ -32,6 +34,8 @@ NGINX_IS_MISSING = "nginx is not installed: the comparison with a static file se
 
 _SCRAPES_A_DAY = 86_400 // 15
 _YARDSTICK_REPEAT = 3  # it takes seconds
+_RECORDS_A_GROUP = 4  # so that each sum of a day is added to
+_POLLS_HELD = 3  # two of them replace one
 _PAUSE = 0.002  # seconds between two scrapes while the slowest are looked for
 _CPU_OF_LOADS = """
 import json, sys, time
@@ -67,6 +71,11 @@ class Bench:
     api: Api
     say: Callable[[str], None]
     growth_bar: Bar | None = None
+
+    @property
+    def state(self) -> Path:
+        """A state file, for what is measured with one."""
+        return self.folder / "state.db"
 
     def block(self, groups: int, records: int) -> Path:
         """Return a file with so many recorded records, made once."""
@@ -146,11 +155,14 @@ def scrapes(
 
 
 def polls(
-    bench: Bench, sizes: Sequence[tuple[int, int, int, Bar | None]], memory_bar: Bar
+    bench: Bench,
+    sizes: Sequence[tuple[int, int, int, Bar | None]],
+    memory_bar: Bar,
+    memory_growth_bar: Bar,
 ) -> list[Figure]:
     """Measure polls of (groups, records, times): CPU against json.loads, pace and memory.
 
-    The last has ten blocks.
+    All are with a state file. The last has ten blocks; memory has its bar at the one before.
 
     Each size has an exporter of its own, but the last, which goes on where the one before it ended.
     """
@@ -161,16 +173,17 @@ def polls(
     for index, (groups, records, repeat, bar) in enumerate(single):
         block = bench.block(groups, records)
         whole = bench.folder / "answer.json"
-        whole.write_bytes(HEAD + block.read_bytes() + TAIL)
+        whole.write_bytes(HEAD + grown(block.read_bytes(), 0) + TAIL)
         bench.api.answer(block)
         name = f"{records:,} records, {groups:,} groups"
         bench.say(f"polling {name}")
-        with exporter(bench.api, bench.folder) as running:
+        is_last = index == len(single) - 1
+        with exporter(bench.api, bench.folder, bench.state) as running:
             taken, loads, resident = [], [], []
             for _ in range(repeat):
                 taken.append(running.poll())
                 resident.append(float(resident_bytes(running.pid)))
-                loads.append(answer_of(_CPU_OF_LOADS, whole))
+                loads.append(min(answer_of(_CPU_OF_LOADS, whole) for _ in range(_YARDSTICK_REPEAT)))
             cpus.append(
                 Figure(
                     f"CPU of a poll, {name}",
@@ -182,9 +195,10 @@ def polls(
                 )
             )
             figures += [cpus[-1], _pace(records, [seconds for _, seconds in taken])]
-            memory.append(Figure(f"resident memory after it, {name}", resident, "B"))
+            memory.append(Figure(f"resident memory after it, {name}", resident, "B",
+                                 bar=memory_bar if is_last else None))  # fmt: skip
             figures.append(memory[-1])
-            if index == len(single) - 1:
+            if is_last:
                 bench.say(f"polling {most:,} records")
                 bench.api.answer(block, most // records)
                 name = f"{most:,} records, {groups:,} groups"
@@ -196,12 +210,13 @@ def polls(
                 figures += [cpus[-1], _pace(most, [seconds for _, seconds in taken])]
                 memory.append(Figure(f"resident memory after it, {name}", after, "B"))
                 before = resident[-len(after) :]
+                beside = f"{records:,} records"
                 figures.append(
-                    Figure(memory[-1].name, after, "B", f"{records:,} records", before, memory_bar)
+                    Figure(memory[-1].name, after, "B", beside, before, memory_growth_bar)
                 )
         whole.unlink()
-    for title, grown in (("CPU of a poll", cpus), ("resident memory after it", memory)):
-        for small, large in pairwise(grown):
+    for title, sizes_of in (("CPU of a poll", cpus), ("resident memory after it", memory)):
+        for small, large in pairwise(sizes_of):
             figures.append(
                 growth(
                     f"{title}, to {large.name.removeprefix(title)[2:]}",
@@ -226,7 +241,7 @@ def undisturbed(bench: Bench, groups: int, records: int, repeat: int, bar: Bar) 
     for _ in range(repeat):
         bench.api.answer(small)
         with (
-            exporter(bench.api, bench.folder) as running,
+            exporter(bench.api, bench.folder, bench.state) as running,
             Connection(running.address) as connection,
         ):
             seconds = {
@@ -260,35 +275,25 @@ def undisturbed(bench: Bench, groups: int, records: int, repeat: int, bar: Bar) 
 
 
 def hold_ups(bench: Bench, series: Sequence[int], repeat: int, bar: Bar) -> list[Figure]:
-    """Measure how long rendering and compression hold up the event loop at a time."""
+    """Measure how long polls hold up the event loop at a time, garbage collection included."""
+    config = bench.folder / "config.yml"
     figures: list[Figure] = []
-    before: Figure | None = None
     for wanted in series:
-        bench.say(f"rendering {wanted:,} series")
-        command = [sys.executable, "-m", "bench.probe", f"{wanted // SERIES_A_GROUP}"]
-        done = [
-            json.loads(
-                subprocess.run(  # noqa: S603
-                    command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE
-                ).stdout
-            )
-            for _ in range(repeat)
-        ]
-        name = f"{done[0]['series']:,} series"
-        gaps = [each["gap"] for each in done]
-        title = f"longest hold-up of the event loop, {name} rendered"
+        groups = wanted // SERIES_A_GROUP
+        bench.say(f"polling {wanted:,} series")
+        bench.api.answer(bench.block(groups, _RECORDS_A_GROUP * groups))
+        gaps = []
+        for _ in range(repeat):
+            write_config(config, bench.api, bench.state)
+            remove(bench.state)
+            command = [sys.executable, "-m", "bench.probe", f"{config}", f"{_POLLS_HELD}"]
+            with process(command, stdout=subprocess.PIPE) as child:
+                for _ in range(_POLLS_HELD):
+                    bench.api.sent()
+                found = json.loads(line_with(child.stdout, r"{.*}")[0])
+            gaps.append(found["gap"])
+        title = f"longest hold-up of the event loop, {found['series']:,} series polled"
         figures.append(Figure(title, gaps, bar=bar))
-        whole = Figure(
-            f"CPU of rendering and compressing, {name}", [each["seconds"] for each in done]
-        )
-        figures.append(whole)
-        if before:
-            figures.append(
-                growth(
-                    f"CPU of rendering and compressing, to {name}", before, whole, bench.growth_bar
-                )
-            )
-        before = whole
     return figures
 
 
@@ -304,14 +309,7 @@ def starts(bench: Bench, repeat: int, bar: Bar) -> list[Figure]:
     names = ", ".join(name for name in json.loads(found.stdout))
     taken, bare = [], []
     for _ in range(repeat):
-        began = time.perf_counter()
-        with process(exporter_command(config), stderr=subprocess.PIPE) as child:
-            address = line_with(child.stderr, r"msg=serving addresses=\S*?([\d.]+:\d+)")[1]
-            with Connection(address) as connection:
-                connection.get()
-            taken.append(time.perf_counter() - began)
-            # Its first poll may only now be under way; ended before, it would never be answered.
-            bench.api.sent()
+        taken.append(_first_answer(bench, config))
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", f"import {names}"], cwd=ROOT, check=True)  # noqa: S603
         bare.append(time.perf_counter() - began)
@@ -327,6 +325,42 @@ def starts(bench: Bench, repeat: int, bar: Bar) -> list[Figure]:
             for module in ("", ".cli")
         ),
     ]
+
+
+def starts_with_state(bench: Bench, groups: int, repeat: int, bar: Bar) -> list[Figure]:
+    """Measure a start with the state of so many groups against one without a state file."""
+    kept, config = bench.folder / "kept.db", bench.folder / "config.yml"
+    bench.api.answer(bench.block(groups, 2 * groups))
+    with exporter(bench.api, bench.folder, bench.state):
+        pass
+    if not bench.state.exists():
+        return []
+    shutil.move(bench.state, kept)
+    bench.api.answer(bench.block(10, 20))
+    bench.say(f"starting with {groups:,} groups")
+    taken, without = [], []
+    for _ in range(repeat):
+        remove(bench.state)
+        shutil.copy(kept, bench.state)
+        write_config(config, bench.api, bench.state)
+        taken.append(_first_answer(bench, config))
+        write_config(config, bench.api)
+        without.append(_first_answer(bench, config))
+    name = f"start to the first answer of /metrics, {groups:,} groups in the state file"
+    return [Figure(name, taken, "s", "no state file", without, bar)]
+
+
+def _first_answer(bench: Bench, config: Path) -> float:
+    """Return how long it takes from the start of the process to its first answer of /metrics."""
+    began = time.perf_counter()
+    with process(exporter_command(config), stderr=subprocess.PIPE) as child:
+        address = line_with(child.stderr, r"msg=serving addresses=\S*?([\d.]+:\d+)")[1]
+        with Connection(address) as connection:
+            connection.get()
+        seconds = time.perf_counter() - began
+        # Its first poll may only now be under way; ended before, it would never be answered.
+        bench.api.sent()
+    return seconds
 
 
 def _paused(connection: Connection) -> tuple[float, float]:

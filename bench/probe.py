@@ -1,84 +1,84 @@
-"""How long publishing a poll holds up the event loop: `python -m bench.probe <groups>`."""
+"""How long polls hold up the event loop: `python -m bench.probe <configuration> <polls>`.
+
+It runs the exporter's daemon beside a task that takes every turn of the loop.
+"""
 
 import asyncio
 import json
+import logging
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from bench.records import raw_records
-from exporter.clock import Clock, SystemClock, utc_day
-from exporter.config.sections import Query
-from exporter.output.publication import Publication
-from exporter.statistics.counters import Counters
-from exporter.statistics.groups import Grouping
-from exporter.statistics.records import parse_record
-from exporter.statistics.state import Outcome, QueryState
+import structlog
+
+from bench.processes import poll_again
+from exporter.clock import SystemClock
+from exporter.config.load import load_config
+from exporter.daemon import Exporter
+from exporter.statistics.state import QueryState
+from exporter.steps import spare_what_stays
+
+_QUERY = "default"
 
 
 @dataclass(frozen=True)
 class Held:
-    """The largest gap between two turns of the event loop, and the CPU it all took, in s.
-
-    Both are of the time in which data was published.
-    """
+    """The largest gap between two turns of the loop, in s, for so many series."""
 
     series: int
     gap: float
-    seconds: float
 
 
-def grouped(groups: int, today: int, query: Query) -> Grouping:
-    """Return what a poll of two records a group adds up to."""
-    grouping = Grouping(query, (today, today - 1))
-    for raw in raw_records(groups, 2 * groups, today):
-        grouping.add(parse_record(raw, grouping.window))
-    return grouping
+def state(exporter: Exporter) -> QueryState:
+    """Return how the query is doing."""
+    return exporter.publication.view.states[_QUERY]
 
 
-async def publish(
-    publication: Publication, grouping: Grouping, counters: Counters, clock: Clock, query: Query
-) -> None:
-    """Do what follows the last record of a poll."""
-    data = publication.view.states[query.name].good
-    snapshot = await grouping.snapshot(data.snapshot if data else None)
-    changes = await counters.grow(grouping.found, snapshot, clock.monotonic())
-    await grouping.discard()
-    del data
-    now = clock.monotonic()
-    outcome = Outcome(clock.time(), now, 0, {}, snapshot, counters=counters.shown, changes=changes)
-    del snapshot, changes
-    await publication.add(query.name, "bench", outcome)
-
-
-async def held(groups: int) -> Held:
-    """Publish one poll and a second one in its place, while a loop of `sleep(0)` times its turns.
+async def gap_until(exporter: Exporter, polls: int) -> float:
+    """Return the largest gap between two turns until so many polls have ended, in s.
 
     A gap counts by the process's CPU time where that is shorter: another process on the same core
     is no hold-up here.
     """
-    clock, query = SystemClock(), Query(max_groups=groups)
-    publication = await Publication.empty(
-        clock, {query.name: QueryState(query, "bench", 300, 3600)}
-    )
-    counters = Counters()
-    gap = seconds = 0.0
-    for _ in range(2):
-        grouping = grouped(groups, utc_day(clock.time()), query)
-        task = asyncio.create_task(publish(publication, grouping, counters, clock, query))
-        del grouping
-        began = time.process_time()
-        while not task.done():
-            wall, cpu = time.perf_counter(), time.process_time()
-            await asyncio.sleep(0)
-            gap = max(gap, min(time.perf_counter() - wall, time.process_time() - cpu))
-        seconds = time.process_time() - began
-    return Held(publication.view.series(query.name), gap, seconds)
+    gap = 0.0
+    while state(exporter).polls < polls:
+        wall, cpu = time.perf_counter(), time.process_time()
+        await asyncio.sleep(0)
+        gap = max(gap, min(time.perf_counter() - wall, time.process_time() - cpu))
+    return gap
+
+
+async def held(path: Path, polls: int) -> Held:
+    """Poll some times, as the daemon does, each time for grown amounts.
+
+    The first poll is not judged: much is loaded when the client makes its first connection. Raises
+    RuntimeError where a poll failed.
+    """
+    exporter = await Exporter.create(load_config(path), lambda: load_config(path), SystemClock())
+    spare_what_stays()
+    exporter.start()
+    await gap_until(exporter, 1)
+    gap = 0.0
+    for number in range(2, polls + 1):
+        poll_again(path)
+        await exporter.reload()
+        gap = max(gap, await gap_until(exporter, number))
+
+    found = Held(exporter.publication.view.series(_QUERY), gap)
+    failures = sum(state(exporter).failures.values())
+    await exporter.stop()
+    if failures:
+        raise RuntimeError("a poll failed; what was measured means nothing")
+    return found
 
 
 def main() -> None:
-    """Print the largest gap for so many groups on two days, as JSON."""
-    print(json.dumps(asdict(asyncio.run(held(int(sys.argv[1]))))))
+    """Print what was found, as JSON."""
+    errors_alone = structlog.make_filtering_bound_logger(logging.ERROR)
+    structlog.configure(wrapper_class=errors_alone)
+    print(json.dumps(asdict(asyncio.run(held(Path(sys.argv[1]), int(sys.argv[2]))))))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import IO
 
 from bench.api import TOKEN
 from bench.measure import PATIENCE, Connection, cpu_seconds
+from exporter.config.sections import Config
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("flashback-exporter")
@@ -28,9 +29,10 @@ api:
   authorization: {{credentials: {token}}}
   timeout: 10m
   max_response_size: 4GiB
-poll: {{interval: {interval}s}}
+poll: {{interval: 1000s}}
 queries: [{{name: default, max_groups: 100000}}]
 """
+_STATE = 'state: {{file: "{state}"}}\n'
 
 _NGINX = """\
 daemon off;
@@ -119,7 +121,6 @@ class Exporter:
         self.pid = child.pid
         self._api = api
         self._config = config
-        self._interval = 1000
         self.address = line_with(child.stderr, r"msg=serving addresses=\S*?([\d.]+:\d+)")[1]
 
     def wait_for_poll(self) -> tuple[float, float, float]:
@@ -136,9 +137,8 @@ class Exporter:
         return first, last, time.monotonic()
 
     def start_poll(self) -> None:
-        """Let it poll at once: a reload with another interval does that, and keeps the data."""
-        self._interval += 1
-        write_config(self._config, self._api, self._interval)
+        """Let it poll at once, and keep its data."""
+        poll_again(self._config)
         with Connection(self.address) as connection:
             connection.post("/-/reload")
 
@@ -160,9 +160,18 @@ class Exporter:
         return int(float(match[1])) if match else 0
 
 
-def write_config(path: Path, api: Api, interval: int = 1000) -> None:
-    """Write a configuration that polls the recorded API."""
-    path.write_text(_CONFIGURATION.format(address=api.address, token=TOKEN, interval=interval))
+def write_config(path: Path, api: Api, state: Path | None = None) -> None:
+    """Write a configuration that polls the recorded API, with a state file or without."""
+    text = _CONFIGURATION.format(address=api.address, token=TOKEN)
+    if state and "state" in Config.model_fields:
+        text += _STATE.format(state=state)
+    path.write_text(text)
+
+
+def poll_again(path: Path) -> None:
+    """Change a configuration so that a reload polls at once: by the interval, which keeps data."""
+    text = path.read_text()
+    path.write_text(re.sub(r"(?<=interval: )\d+", lambda found: f"{int(found[0]) + 1}", text))
 
 
 def exporter_command(config: Path) -> list[str | Path]:
@@ -187,14 +196,22 @@ def recorded_api() -> Iterator[Api]:
 
 
 @contextmanager
-def exporter(api: Api, folder: Path) -> Iterator[Exporter]:
-    """Run the exporter; its first poll has finished."""
+def exporter(api: Api, folder: Path, state: Path | None = None) -> Iterator[Exporter]:
+    """Run the exporter, with a new state file or without one; its first poll has finished."""
     config = folder / "config.yml"
-    write_config(config, api)
+    write_config(config, api, state)
+    if state:
+        remove(state)
     with process(exporter_command(config), stderr=subprocess.PIPE) as child:
         running = Exporter(child, api, config)
         running.wait_for_poll()
         yield running
+
+
+def remove(state: Path) -> None:
+    """Remove a state file and what SQLite keeps beside it."""
+    for path in state.parent.glob(f"{state.name}*"):
+        path.unlink()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Makes recorded answers of the API: the simulator's records, as many groups as asked for."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from itertools import count, islice
@@ -12,11 +13,14 @@ from exporter.config.sections import Query
 from exporter.demo.company import Company, RawRecord
 from exporter.metrics import DIMENSIONS, FIELD_KINDS
 
-SERIES_A_GROUP = 2 * len(FIELD_KINDS)  # on two days
+SERIES_A_GROUP = 3 * len(FIELD_KINDS)  # on two days, and as counters
 SEPARATOR = b", "
 HEAD, TAIL = b'{"success": true, "data": [', b"]}"
+GROWTH = b"@@"
+"""Stands for two digits at the end of each amount of today, which grow from answer to answer."""
 
 _MONDAY = 20_458  # 2026-01-05: the days whose numbers are told as those of yesterday and today
+_AMOUNT = re.compile(rf'("(?:{"|".join(FIELD_KINDS)})": "?[1-9][0-9.]*)'.encode())
 _GROUP = tuple(DIMENSIONS[label] for label in Query().labels)
 
 
@@ -41,13 +45,22 @@ def raw_records(groups: int, records: int, today: int | None = None) -> Iterator
 
 
 def write_block(path: Path, groups: int, records: int) -> None:
-    """Write records as JSON with SEPARATOR between them.
+    """Write records as JSON with SEPARATOR between them and GROWTH in those of today.
 
     HEAD, such blocks with SEPARATOR between them, and TAIL make an answer.
     """
+    today = midnight(utc_day(time.time()))
     with path.open("wb") as file:
         for index, record in enumerate(raw_records(groups, records)):
-            file.write((SEPARATOR if index else b"") + json.dumps(record).encode())
+            text = json.dumps(record).encode()
+            if record["timestamp"] == today:
+                text = _AMOUNT.sub(rb"\1" + GROWTH, text)
+            file.write((SEPARATOR if index else b"") + text)
+
+
+def grown(block: bytes, answers: int) -> bytes:
+    """Return a block as it is after so many answers."""
+    return block.replace(GROWTH, b"%02d" % (answers % 100))
 
 
 def _pairs() -> Iterator[tuple[RawRecord, RawRecord]]:

@@ -8,8 +8,8 @@ from exporter.api.client import FlashbackClient
 from exporter.api.secrets import read_secret, saving_fault
 from exporter.clock import Clock, utc_day
 from exporter.config.sections import Api, Config, Filters, Query
-from exporter.errors import ConfigError, PollError, Problem, StateError
-from exporter.lines import answer, complain
+from exporter.errors import PollError, Problem, StateError, noting, refuse
+from exporter.lines import complain, say
 from exporter.output.exposition import render
 from exporter.output.samples import tables
 from exporter.polling.poll import Plan, Poll
@@ -23,12 +23,9 @@ def check_files(config: Config, clock: Clock) -> None:
     Beside a login, a refresh token need not be there yet.
     """
     problems = [*_secret_faults(config.api), *_state_faults(config.state.file)]
-    try:
+    with noting(problems):
         FlashbackClient(config.api, clock, _ignore)
-    except ConfigError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError([config.places.located(problem) for problem in problems])
+    refuse(map(config.places.located, problems))
 
 
 def _secret_faults(api: Api) -> Iterator[Problem]:
@@ -94,7 +91,7 @@ async def _polled(query: Query, config: Config, client: FlashbackClient, clock: 
     counters = outcome.counters if query.counters else {}
     shown = Shown(query, snapshot, counters, together=True)
     series = (await render(tables(shown, utc_day(clock.time())))).series
-    answer(
+    say(
         f"SUCCESS: query {query.name}: {snapshot.records} records, {snapshot.found} groups"
         f" ({snapshot.folded} folded into other), {series} series,"
         f" {sum(outcome.rejected.values())} records left out, {outcome.duration:.2f} s"

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -19,8 +18,16 @@ from exporter.config.load import load_config
 from exporter.config.sections import Config
 from exporter.daemon import Exporter
 from exporter.demo.run import run_demo
-from exporter.errors import ConfigError, ListenError, OutputError, Problem, StateInUseError
-from exporter.lines import answer, complain
+from exporter.errors import (
+    ConfigError,
+    ListenError,
+    OutputError,
+    Problem,
+    StateInUseError,
+    noting,
+    refuse,
+)
+from exporter.lines import complain, say
 from exporter.oddities import oddities
 from exporter.serve import application, run, warn_of_user_ids
 from exporter.web.access import Access
@@ -29,10 +36,10 @@ from exporter.web.server import bind, parse_address, serving
 OK, FAILED, BAD_CONFIGURATION = 0, 1, 2
 
 _PORT = 9877
+# Neither a page of the exporter's own nor a pattern or more than a path.
+_PATH = re.compile(r"/(?!-/)[^{}?# ]*")
 
 _log = structlog.get_logger(__name__)
-
-Made = TypeVar("Made")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    logs, config, access, web = _log_flags(), _config_flags(), _access_flags(), _web_flags()
+    logs, web = _log_flags(), _web_flags()
+    text = "YAML; environment and defaults fill the rest"
+    config = _file_flag("--config.file", "config", text)
+    text = "TLS, passwords and headers, as in Prometheus's exporters (none)"
+    access = _file_flag("--web.config.file", "access", text)
     parser = argparse.ArgumentParser(
         prog="flashback-exporter",
         description="Prometheus exporter for the daily AI statistics of the Flashback platform.",
@@ -111,17 +122,9 @@ def _log_flags() -> argparse.ArgumentParser:
     return flags
 
 
-def _config_flags() -> argparse.ArgumentParser:
+def _file_flag(name: str, option: str, text: str) -> argparse.ArgumentParser:
     flags = _flags()
-    text = "YAML; environment and defaults fill the rest"
-    flags.add_argument("--config.file", dest="config", type=_file, metavar="FILE", help=text)
-    return flags
-
-
-def _access_flags() -> argparse.ArgumentParser:
-    flags = _flags()
-    text = "TLS, passwords and headers, as in Prometheus's exporters (none)"
-    flags.add_argument("--web.config.file", dest="access", type=_file, metavar="FILE", help=text)
+    flags.add_argument(name, dest=option, type=_file, metavar="FILE", help=text)
     return flags
 
 
@@ -166,28 +169,28 @@ def _file(text: str) -> Path:
 
 
 def _path(text: str) -> str:
-    if not text.startswith("/") or text.startswith("/-/") or set(text) & set("{}?# "):
+    if not _PATH.fullmatch(text):
         raise argparse.ArgumentTypeError("expected a path such as /metrics")
     return text
 
 
 def _check(options: argparse.Namespace) -> int:
+    clock = SystemClock()
+
     def load() -> Config:
         config = load_config(options.config)
-        check_files(config, SystemClock())
+        check_files(config, clock)
         return config
 
     config, access = _both(load, options.access)
-    for oddity in oddities(config):
-        warn(config.places.located(oddity))
-    for oddity in access.config.oddities:
+    odd = map(config.places.located, oddities(config))
+    for oddity in (*odd, *access.config.oddities):
         warn(oddity)
-    answer(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
+    say(f"SUCCESS: {options.config or 'the environment'} is a valid configuration")
     if options.access:
-        answer(f"SUCCESS: {options.access} is a valid web configuration")
-    if options.live and not asyncio.run(check_live(config, SystemClock())):
-        return FAILED
-    return OK
+        say(f"SUCCESS: {options.access} is a valid web configuration")
+    good = not options.live or asyncio.run(check_live(config, clock))
+    return OK if good else FAILED
 
 
 def _both(load: Callable[[], Config], web_config: Path | None) -> tuple[Config, Access]:
@@ -196,19 +199,12 @@ def _both(load: Callable[[], Config], web_config: Path | None) -> tuple[Config, 
     Raises ConfigError with the problems of both files.
     """
     problems: list[Problem] = []
-    config = _noting(problems, load)
-    access = _noting(problems, lambda: Access(web_config))
-    if config is None or access is None:
-        raise ConfigError(problems)
+    with noting(problems):
+        config = load()
+    with noting(problems):
+        access = Access(web_config)
+    refuse(problems)
     return config, access
-
-
-def _noting(problems: list[Problem], make: Callable[[], Made]) -> Made | None:
-    try:
-        return make()
-    except ConfigError as error:
-        problems += error.problems
-        return None
 
 
 async def _serve(options: argparse.Namespace) -> None:

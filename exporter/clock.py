@@ -63,6 +63,11 @@ def iso_instant(timestamp: float, milliseconds: int = 0) -> str:
     return f"{seconds}.{milliseconds:03d}Z"
 
 
+def iso_date(timestamp: float) -> str:
+    """Return the UTC date of a Unix timestamp: `2024-01-01`."""
+    return time.strftime("%Y-%m-%d", time.gmtime(timestamp))
+
+
 def now_utc() -> datetime:
     """Return the machine's wall clock as APScheduler reads and understands it."""
     return datetime.now(UTC)

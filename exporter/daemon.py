@@ -1,8 +1,7 @@
 """The running exporter: puts configuration, client, publication and scheduler together."""
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -11,17 +10,19 @@ from exporter.api.auth import LOGIN, REFRESH
 from exporter.api.client import FlashbackClient
 from exporter.api.daily import DAILY
 from exporter.clock import Clock
-from exporter.config.sections import Config, Query
+from exporter.config.sections import Config
 from exporter.errors import ConfigError, Problem, StateError, StateInUseError
-from exporter.output.publication import Publication, States
+from exporter.output.publication import Facts, Publication
 from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
-from exporter.polling.poll import Plan
+from exporter.plans import account_plan, plans, question, states
+from exporter.polling.account import ACCOUNT_ENDPOINTS, AccountPoller
 from exporter.polling.schedule import Results, Scheduler
-from exporter.statistics.state import Outcome, QueryState
+from exporter.prices.table import Prices
+from exporter.statistics.state import Outcome
 from exporter.store.keeper import Keeper
 
-_ENDPOINTS = (DAILY, LOGIN, REFRESH)
+_ENDPOINTS = (DAILY, LOGIN, REFRESH, *ACCOUNT_ENDPOINTS)
 _LOOK = 1.0  # how often a client that was replaced is looked at, in seconds
 
 _log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Exporter:
         self.publication = publication
         self.own_metrics = OwnMetrics(_ENDPOINTS)
         self.scheduler = Scheduler(self._results(), clock)
+        self._account = AccountPoller(publication.learn, clock)
 
         self._keeper = keeper
         self._load = load
@@ -74,8 +76,12 @@ class Exporter:
         except StateError as error:
             problem = Problem("state.file", f"{config.state.file}: {error}")
             raise ConfigError([config.places.located(problem)]) from error
-        publication = await Publication.empty(clock, _states(config, {}, keeper))
-        return cls(config, load, clock, publication, keeper)
+        facts = Facts(states(config, {}, keeper), prices=Prices(config.own_prices))
+        try:
+            return cls(config, load, clock, await Publication.empty(clock, facts), keeper)
+        except ConfigError:
+            await keeper.close()
+            raise
 
     def status(self) -> Status:
         """Return how it is doing at this moment."""
@@ -91,6 +97,7 @@ class Exporter:
             polling={name for name in view.states if self.scheduler.polling(name)},
             next_polls={name: pause for name, pause in pauses.items() if pause is not None},
             scheduler_alive=self.scheduler.alive,
+            account=view.facts.account,
             state_write_failures=self._keeper.write_failures,
             token_expires_at=self._client.token_expires_at,
             reload_successful=self._reload_successful,
@@ -100,11 +107,12 @@ class Exporter:
     def start(self) -> None:
         """Begin to poll."""
         self._keeper.served(self.publication.view.states)
-        self.scheduler.start(self._plans(self._config, self._client))
+        self.scheduler.start(plans(self._config, self._client, self._keeper))
+        self._account.start(account_plan(self._config, self._client))
 
     async def stop(self) -> None:
         """Cancel what is under way and close all connections."""
-        await self.scheduler.stop()
+        await asyncio.gather(self.scheduler.stop(), self._account.stop())
         for task in self._retired:
             task.cancel()
         await asyncio.gather(*self._retired, self._client.aclose(), return_exceptions=True)
@@ -118,9 +126,10 @@ class Exporter:
         async with self._turn:
             config, client = self._read_again()
             await self._begin_series(config)
-            await self.publication.change(lambda states: _states(config, states, self._keeper))
+            await self.publication.change(lambda facts: self._changed(facts, config))
             self._keeper.served(self.publication.view.states)
             self._go_on(config, client)
+            await self._account.replace(account_plan(config, client))
             await self._keeper.forget(self.publication.view.states)
 
             self._reload_successful = True
@@ -151,13 +160,17 @@ class Exporter:
         tls = config.api.tls_config
         return config.api == self._config.api and not (tls.ca_file or tls.cert_file)
 
+    def _changed(self, facts: Facts, config: Config) -> Facts:
+        changed = states(config, facts.states, self._keeper)
+        return replace(facts, states=changed, prices=Prices(config.own_prices))
+
     async def _begin_series(self, config: Config) -> None:
         """Let counters begin anew of which a new configuration shows what was not shown before."""
         before = self.publication.view.states
         for query in config.queries:
             shown = before[query.name].query if query.name in before else None
             if shown is None or (shown.metrics, shown.counters) != (query.metrics, query.counters):
-                kept = self._keeper.kept(query.name, _source(config, query))
+                kept = self._keeper.kept(query.name, question(config, query))
                 await kept.counters.begin_again()
 
     def _connected(self, config: Config) -> FlashbackClient:
@@ -167,11 +180,11 @@ class Exporter:
     def _go_on(self, config: Config, client: FlashbackClient) -> None:
         before, self._client, self._config = self._client, client, config
         if before is client:
-            self.scheduler.replace(self._plans(config, client))
+            self.scheduler.replace(plans(config, client, self._keeper))
             return
 
         client.take_over(before)
-        self.scheduler.replace(self._plans(config, client))
+        self.scheduler.replace(plans(config, client, self._keeper))
 
         task = asyncio.create_task(self._retire(before), name="retire client")
         self._retired.add(task)
@@ -201,58 +214,3 @@ class Exporter:
         await self._keeper.keep(name, source, outcome)
         await self.publication.add(name, source, outcome)
         self._keeper.served([name])
-
-    def _plans(self, config: Config, client: FlashbackClient) -> Mapping[str, Plan]:
-        return {query.name: self._plan(config, query, client) for query in config.queries}
-
-    def _plan(self, config: Config, query: Query, client: FlashbackClient) -> Plan:
-        source, interval = _source(config, query), config.interval(query)
-        counters = self._keeper.kept(query.name, source).counters
-        return Plan(query, source, config.poll.days, interval, client, counters)
-
-
-def _source(config: Config, query: Query) -> str:
-    """Return what makes a question, as JSON.
-
-    Equal ones have the same answer, whoever asks and how much of it is shown.
-    """
-    api, filters = config.api, query.filters.model_dump()
-    question = {
-        "base_url": api.base_url,
-        "email": api.login.email if api.login else None,
-        "filters": {name: values for name, values in filters.items() if values},
-        "labels": query.labels,
-    }
-    return json.dumps(question)
-
-
-def _states(config: Config, before: States, keeper: Keeper) -> States:
-    """Return a state for each query.
-
-    What was counted goes on; the data is kept where the query still asks the same.
-    """
-    return {
-        query.name: _state(config, query, before.get(query.name), keeper)
-        for query in config.queries
-    }
-
-
-def _state(config: Config, query: Query, before: QueryState | None, keeper: Keeper) -> QueryState:
-    source, interval = _source(config, query), config.interval(query)
-    age = config.poll.max_data_age
-    if before is not None and before.source == source:
-        return replace(before, query=query, interval=interval, max_data_age=age)
-
-    kept = keeper.kept(query.name, source)
-    counted = before or QueryState(query, source, interval, age)
-    return replace(
-        counted,
-        query=query,
-        source=source,
-        interval=interval,
-        max_data_age=age,
-        counters=kept.counters.shown,
-        last=None,
-        good=kept.good,
-        aside=None,
-    )

@@ -13,7 +13,8 @@ ExporterError
     └── TruncatedError an answer ended in its middle
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,6 +57,21 @@ class ConfigError(ExporterError):
         self.problems = tuple(problems)
 
 
+@contextmanager
+def noting(problems: list[Problem]) -> Iterator[None]:
+    """Add the problems of a ConfigError to a list, so that what follows is looked at as well."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise ConfigError where there are problems."""
+    if found := list(problems):
+        raise ConfigError(found)
+
+
 class ListenError(ExporterError):
     """A listen address cannot be bound."""
 
@@ -83,13 +99,17 @@ class StateWriteError(StateError):
 class PollError(ExporterError):
     """A request or its answer failed.
 
-    `retryable` says whether another attempt within the same poll may help.
+    `retryable` says whether another attempt within the same poll may help, `status` is the answer's
+    where that is what went wrong, else 0.
     """
 
-    def __init__(self, reason: Reason, message: str, *, retryable: bool = False) -> None:
+    def __init__(
+        self, reason: Reason, message: str, *, retryable: bool = False, status: int = 0
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retryable = retryable
+        self.status = status
 
 
 class RefusedError(PollError):

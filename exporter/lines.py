@@ -8,8 +8,8 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TextIO
 
 from exporter.errors import OutputError
@@ -18,7 +18,7 @@ from exporter.errors import OutputError
 _MAX_WAITING = 1000
 
 
-def answer(line: str) -> None:
+def say(line: str) -> None:
     """Write a line of a command's answer. Raises OutputError where standard output refuses it."""
     try:
         _write_at_once(line, sys.stdout)
@@ -43,16 +43,16 @@ class Lines:
 
     def __init__(self, stream: TextIO | None) -> None:
         """Write to `stream`, which stays the caller's."""
-        self._descriptor = stream.fileno() if stream is not None else None
         self._waiting: queue.Queue[bytes | threading.Event] = queue.Queue(_MAX_WAITING)
-        self._writer: threading.Thread | None = None
+        self._is_closed = stream is None
+        if stream is not None:
+            write = partial(self._write_all, stream.fileno())
+            threading.Thread(target=write, name="lines", daemon=True).start()
 
     def write(self, line: str) -> bool:
         """Take one line to be written, and return whether there was room for it."""
-        if self._descriptor is None:
+        if self._is_closed:
             return True
-        if self._writer is None:
-            self._writer = _started(self._write_all, self._descriptor)
         try:
             self._waiting.put_nowait(f"{line}\n".encode(errors="backslashreplace"))
         except queue.Full:
@@ -61,7 +61,7 @@ class Lines:
 
     def flush(self, seconds: float) -> None:
         """Wait until all lines are written, but no longer than so many seconds."""
-        if self._writer is None:
+        if self._is_closed:
             return
         written = threading.Event()
         with suppress(queue.Full):
@@ -78,12 +78,6 @@ class Lines:
             with suppress(OSError):
                 while line:
                     line = line[os.write(descriptor, line) :]
-
-
-def _started(work: Callable[[int], None], descriptor: int) -> threading.Thread:
-    thread = threading.Thread(target=work, args=[descriptor], name="lines", daemon=True)
-    thread.start()
-    return thread
 
 
 def _write_at_once(line: str, stream: TextIO | None) -> None:

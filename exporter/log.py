@@ -27,8 +27,7 @@ _OWN = "exporter"
 # Seconds in which a library says the same only once, and how many messages are remembered for it.
 _REPEATED = 60.0
 _MAX_REMEMBERED = 100
-# Seconds for the last lines to be written at the end.
-_LAST_LINES = 1.0
+_LAST_LINES = 0.5  # seconds for them to be written at the end
 
 
 def configure(level: str, form: str, *, background: bool = False) -> None:
@@ -45,14 +44,10 @@ def configure(level: str, form: str, *, background: bool = False) -> None:
         structlog.processors.EventRenamer("msg"),
     ]
     formatter = structlog.stdlib.ProcessorFormatter
+    processors = [formatter.remove_processors_meta, *_renderers(form)]
     handler = _Background(Lines(sys.stderr)) if background else logging.StreamHandler(sys.stderr)
     handler.addFilter(_Once())
-    handler.setFormatter(
-        formatter(
-            foreign_pre_chain=shared,
-            processors=[formatter.remove_processors_meta, *_renderers(form)],
-        )
-    )
+    handler.setFormatter(formatter(foreign_pre_chain=shared, processors=processors))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.getLevelName("WARNING" if level == "warn" else level.upper()))
@@ -72,17 +67,20 @@ def configure(level: str, form: str, *, background: bool = False) -> None:
 def _renderers(form: str) -> list[structlog.typing.Processor]:
     if form == "json":
         return [structlog.processors.JSONRenderer()]
-    order = ["ts", "level", "logger", "msg"]
     logfmt = structlog.processors.LogfmtRenderer(
-        key_order=order, drop_missing=True, bool_as_flag=False
+        key_order=["ts", "level", "logger", "msg"],
+        drop_missing=True,
+        bool_as_flag=False,
     )
     return [_lists_as_text, logfmt]
 
 
 def _lists_as_text(_: object, __: str, event: EventDict) -> EventDict:
     """Join lists with commas, for logfmt has none."""
-    lists = {key: value for key, value in event.items() if isinstance(value, list | tuple)}
-    return {**event, **{key: ", ".join(map(str, value)) for key, value in lists.items()}}
+    for key, value in event.items():
+        if isinstance(value, list | tuple):
+            event[key] = ", ".join(map(str, value))
+    return event
 
 
 def flush() -> None:
@@ -137,8 +135,10 @@ class _Once(logging.Filter):
         """Return whether a record is to be logged."""
         if record.name.split(".")[0] == _OWN:
             return True
-        said = (record.name, str(record.msg).partition("\n")[0])
-        if 0 <= record.created - self._said.get(said, float("-inf")) < _REPEATED:
+        message, _, _ = str(record.msg).partition("\n")
+        said = record.name, message
+        seconds = record.created - self._said.get(said, float("-inf"))
+        if 0 <= seconds < _REPEATED:
             self._left_out[said] += 1
             return False
         if len(self._said) >= _MAX_REMEMBERED:

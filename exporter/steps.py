@@ -8,9 +8,14 @@ between, in one of these forms. A step of small items has 256 of them.
 - `in_runs`: parts small items into lists that are a step's work each, for code that awaits nothing.
 - `let_go`: frees what a long list holds.
 - `give_way`: one turn for the others, where none of these loops fits.
+
+Collecting garbage is one step, as long as there are objects to look at. So the daemon sets aside
+what stays (`spare_what_stays`), and polls look at what is new while it is little (`collect_new`)
+and at all the rest when their sums are gone (`collect_all`).
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
@@ -51,3 +56,23 @@ async def let_go(items: list[_T]) -> None:
     while items:
         del items[-ITEMS_A_STEP:]
         await give_way()
+
+
+def spare_what_stays() -> None:
+    """Let no garbage collection look at what is there already, nor at everything by itself."""
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 1_000_000)
+
+
+def collect_new() -> None:
+    """Collect garbage among what has come since the last time.
+
+    The collector's own count does not tell how many sums are new, for each takes the place of one.
+    """
+    gc.collect(1)
+
+
+def collect_all() -> None:
+    """Collect garbage among everything but what was set aside."""
+    gc.collect()

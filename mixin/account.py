@@ -88,8 +88,7 @@ def _cost(settings: Settings) -> Alert:
         f'sum without (day, {", ".join(REPO_MODEL)}) ({COST}{{day="today"}}) > {dollars}',
         summary="Estimated cost so far today: {{ $value | printf `%.2f` }} dollars",
         description="What was used so far today (UTC) costs {{ $value | printf `%.2f` }} dollars "
-        "by estimate, "
-        f"more than {dollars}; query {{{{ $labels.query }}}}.",
+        f"by estimate, more than {dollars}; query {{{{ $labels.query }}}}.",
         dashboard=texts.link(settings, "flashback-overview", texts.DAY, "query"),
     )
 
@@ -112,7 +111,6 @@ def _unpriced(settings: Settings) -> Alert:
         f"count without ({', '.join(MODEL)}) (\n  {without}\n)",
         summary=f"{texts.ABOUT} models in use have no price",
         description=f"{texts.SERIES}Tokens of these models have no price, so the estimated cost "
-        "is too low:"
-        f"{models}; query {{{{ $labels.query }}}}.",
+        f"is too low:{models}; query {{{{ $labels.query }}}}.",
         dashboard=texts.link(settings, "flashback-overview", 7 * texts.DAY, "query"),
     )

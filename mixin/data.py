@@ -43,9 +43,8 @@ def data(settings: Settings) -> Group:
                 _STEADY,
                 steady,
                 "1 where an exporter polled well for the whole last hour. One that comes back "
-                "counts at once what "
-                "it missed, so its increases are asked only where none was steady: another told "
-                "them long ago.",
+                "counts at once what it missed, so its increases are asked only where none was "
+                "steady: another told them long ago.",
             ),
             Record(
                 "instance:flashback_data:counted1h",

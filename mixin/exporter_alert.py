@@ -8,9 +8,15 @@ ACCOUNT = "{{ with $labels.account }}{{ . }}{{ else }}job {{ $labels.job }}{{ en
 
 
 def exporter_alert(
-    settings: Settings, name: str, expr: str, summary: str, description: str, *, why: str = ""
+    settings: Settings,
+    name: str,
+    expr: str,
+    summary: str,
+    description: str,
+    *,
+    variables: tuple[str, ...] = ("job",),
+    why: str = "",
 ) -> Alert:
-    """Return an alert on the exporter."""
-    variables = ("job", "instance", "query")
+    """Return an alert on the exporter, whose dashboard is narrowed by some of its labels."""
     dashboard = texts.link(settings, "flashback-exporter", 6 * texts.HOUR, *variables)
     return Alert(name, "exporter", expr, summary, description, dashboard, why)

@@ -46,9 +46,8 @@ def _stale(settings: Settings) -> Alert:
         f"max without (query) (\n  {AGE} > {late}\n  or {AGE} > {middle}\n)",
         "No good poll for {{ $value | humanizeDuration }}",
         f"{texts.SERIES}There was no good poll for {{{{ $value | humanizeDuration }}}}, or none "
-        "since the exporter "
-        f"began ({ACCOUNT}). Alerts on policies and usage are silent until there is one. "
-        f"Queries:{queries}.",
+        f"since the exporter began ({ACCOUNT}). Alerts on policies and usage are silent until "
+        f"there is one. Queries:{queries}.",
         why=f"Late by {polls} polls, or half way from the interval to max_data_age, "
         "when series vanish.",
     )
@@ -66,8 +65,7 @@ def _gone(settings: Settings) -> tuple[Alert, ...]:
             f"count without ({REPLICA}) ({down})",
             f"{texts.ABOUT} flashback-exporter down ({ACCOUNT})",
             f"{texts.SERIES}Prometheus cannot scrape what has served flashback-exporter's metrics "
-            "before "
-            f"({ACCOUNT}):{instances}.",
+            f"before ({ACCOUNT}):{instances}.",
         ),
         exporter_alert(
             settings,
@@ -75,8 +73,9 @@ def _gone(settings: Settings) -> tuple[Alert, ...]:
             f"absent({seen}) unless on () ({down})",
             "No flashback-exporter is scraped",
             "Prometheus gets flashback-exporter's metrics from no target: none is configured or "
-            "found, or what "
-            "answers is something else. There are no AI statistics and no alerts on them.",
+            "found, or what answers is something else. There are no AI statistics and no alerts "
+            "on them.",
+            variables=(),
         ),
     )
 
@@ -88,14 +87,13 @@ def _failing(settings: Settings) -> tuple[Alert, ...]:
         up = metric(settings, "flashback_up")
         lost = f"max without ({REPLICA}, query, reason) "
         return (
-            f"{lost}(\n  increase({failures}[1h]) > 0 and ignoring (reason) {up} == 0\n"
-            f"  or increase({failures}[1d]) > 0"
-            f" and ignoring (reason) ({up} == 0 and {rare} > 1800)\n)"
+            f"{lost}(\n  increase({failures}[1h]) > 0 and ignoring (reason) {up} == 0\n  or "
+            f"increase({failures}[1d]) > 0 and ignoring (reason) ({up} == 0 and {rare} > 1800)\n)"
         )
 
     what = texts.each(
-        "increase(flashback_exporter_poll_failures_total{%s}[1d]) > 0"
-        " and ignoring (reason) flashback_up == 0",
+        "increase(flashback_exporter_poll_failures_total{%s}[1d]) > 0 and ignoring (reason) "
+        "flashback_up == 0",
         " {{ .Labels.query }} ({{ .Labels.reason }})",
         "query",
     )
@@ -106,8 +104,7 @@ def _failing(settings: Settings) -> tuple[Alert, ...]:
             failing('reason="auth"'),
             f"Polls cannot sign in to the Flashback API ({ACCOUNT})",
             "Polls fail because the API refuses the credentials or they cannot be read "
-            f"({ACCOUNT}). "
-            "This does not mend itself.",
+            f"({ACCOUNT}). This does not mend itself.",
         ),
         exporter_alert(
             settings,
@@ -124,8 +121,9 @@ def _token(settings: Settings) -> Alert:
     name = "FlashbackTokenExpiring"
     expiry = metric(settings, "flashback_exporter_access_token_expiry_timestamp_seconds", "")
     began = (
-        f"max without (query) ({metric(settings, 'flashback_exporter_last_poll_timestamp_seconds')}"
-        f" - {metric(settings, 'flashback_exporter_poll_duration_seconds')})"
+        "max without (query) "
+        f"({metric(settings, 'flashback_exporter_last_poll_timestamp_seconds')} - "
+        f"{metric(settings, 'flashback_exporter_poll_duration_seconds')})"
     )
     return exporter_alert(
         settings,
@@ -134,8 +132,8 @@ def _token(settings: Settings) -> Alert:
         "The access token of {{ $labels.instance }} is not renewed",
         "The access token of {{ $labels.instance }} {{ if gt $value 0.0 }}expires in "
         "{{ $value | humanizeDuration }}{{ else }}has expired{{ end }}. A poll has begun since it "
-        "should have been "
-        "renewed, and it was not.",
+        "should have been renewed, and it was not.",
+        variables=("job", "instance"),
         why="A token is renewed at the first poll in its last five minutes. 0 is an unknown "
         "expiry.",
     )

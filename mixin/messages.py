@@ -20,7 +20,6 @@ def _failing(settings: Settings) -> Alert:
         f"sum without (reason, {REPLICA}) ({failed}) > 0",
         "Alertmanager could not send messages",
         "Alertmanager could not send a message by {{ $labels.integration }}; its log says why. "
-        "Without the files "
-        "with the webhooks' addresses it sends none, and alerts are seen on its page and in "
-        "Grafana alone.",
+        "Without the files with the webhooks' addresses it sends none, and alerts are seen on its "
+        "page and in Grafana alone.",
     )

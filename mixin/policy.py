@@ -54,8 +54,8 @@ def _events(settings: Settings) -> tuple[Alert, ...]:
         _event(
             settings,
             "FlashbackPolicyViolation",
-            f"round({FOUND}) >= {some}\n"
-            f"unless max_over_time({FOUND}[2h]) >= {burst}\nunless {graver}",
+            f"round({FOUND}) >= {some}\nunless max_over_time({FOUND}[2h]) >= {burst}\nunless "
+            f"{graver}",
             "Policy violations",
             _blocks(),
         ),
@@ -95,7 +95,6 @@ def _ratio(settings: Settings) -> Alert:
         f"sum without (repo_ai_api_key_id) ({FOUND}) / ({CALLS} >= {calls}) > {ratio}",
         summary=f"{texts.REPOSITORY}Policy violations at {share} of calls{texts.IN_REPOSITORY}",
         description=f"{texts.REPOSITORY}In the last hour there were {share} as many policy "
-        "violations "
-        f"as calls; {texts.HERE}.",
+        f"violations as calls; {texts.HERE}.",
         dashboard=texts.link(settings, "flashback-governance", 6 * texts.HOUR, "query", "repo_id"),
     )

@@ -33,9 +33,8 @@ IN_REPOSITORY = "{{ with $repo }} in {{ . }}{{ end }}"
 OF_KEY = "{{ with $key }}, key {{ . }}{{ end }}"
 ABOUT = '{{ $value | printf "%.0f" }}'
 HERE = (
-    "query {{ $labels.query }}"
-    "{{ with $labels.repo_id }}, repository {{ $repo }}"
-    "{{ if ne $repo . }} ({{ . }}){{ end }}{{ end }}"
+    "query {{ $labels.query }}{{ with $labels.repo_id }}, repository "
+    "{{ $repo }}{{ if ne $repo . }} ({{ . }}){{ end }}{{ end }}"
 )
 HERE_WITH_KEY = HERE + (
     "{{ with $labels.repo_ai_api_key_id }}, key {{ $key }}{{ if ne $key . }} "

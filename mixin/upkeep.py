@@ -12,6 +12,8 @@ from mixin.written import Alert
 # An exporter whose target has a label `endpoint` shows its own as `exported_endpoint`.
 _BUT_ENDPOINT = REPLICA.replace("endpoint, ", "")
 _ENDPOINT = "{{ or $labels.exported_endpoint $labels.endpoint }}"
+_INSTANCE = ("job", "instance")
+_QUERY = ("job", "query")
 _ONCE = f"max without ({REPLICA})"
 
 
@@ -35,8 +37,8 @@ def _kept(settings: Settings) -> tuple[Alert, ...]:
             f"increase({state}[1h]) > 0",
             "flashback-exporter {{ $labels.instance }} cannot write its state",
             "{{ $labels.instance }} could not write its state file in the last hour. It serves "
-            "from memory; what "
-            "happens while it is down would be lost at a restart.",
+            "from memory; what happens while it is down would be lost at a restart.",
+            variables=_INSTANCE,
         ),
         exporter_alert(
             settings,
@@ -44,8 +46,8 @@ def _kept(settings: Settings) -> tuple[Alert, ...]:
             f"{reload} == 0",
             "flashback-exporter {{ $labels.instance }} could not reload its configuration",
             "The last reload of {{ $labels.instance }} failed; it goes on with the configuration "
-            "it had. At its next "
-            "restart it will not start with a broken file.",
+            "it had. At its next restart it will not start with a broken file.",
+            variables=_INSTANCE,
         ),
     )
 
@@ -59,10 +61,9 @@ def _account(settings: Settings) -> tuple[Alert, ...]:
             "FlashbackAccountFailing",
             f"max without ({_BUT_ENDPOINT}) ({up}) == 0",
             f"No answer from {_ENDPOINT} of the Flashback API",
-            f"Requests to {_ENDPOINT} fail, which has given a good answer "
-            f"before ({ACCOUNT}). Names, credits or policies stay as they were and then vanish. "
-            "The statistics "
-            "are not concerned.",
+            f"Requests to {_ENDPOINT} fail, which has given a good answer before ({ACCOUNT}). "
+            "Names, credits or policies stay as they were and then vanish. The statistics are "
+            "not concerned.",
         ),
         exporter_alert(
             settings,
@@ -70,8 +71,8 @@ def _account(settings: Settings) -> tuple[Alert, ...]:
             f"count without (org_id) (max without ({REPLICA}, role) ({info})) > 1",
             f"{texts.ABOUT} Flashback organisations in one job",
             f"Exporters of {texts.ABOUT} organisations cannot be told apart ({ACCOUNT}): of two "
-            "equal series only the "
-            "larger counts. Give each its own target label, such as account.",
+            "equal series only the larger counts. Give each its own target label, such as "
+            "account.",
         ),
     )
 
@@ -89,6 +90,7 @@ def _records(settings: Settings) -> tuple[Alert, ...]:
             "last hour, counted "
             "anew at each poll, because they are not valid: {{ $labels.reason }}. The totals are "
             "too low by that.",
+            variables=_QUERY,
         ),
         exporter_alert(
             settings,
@@ -96,26 +98,21 @@ def _records(settings: Settings) -> tuple[Alert, ...]:
             f"{_ONCE} ({folded}) > 0",
             "{{ $value | humanize }} groups of query {{ $labels.query }} are folded",
             "Query {{ $labels.query }} has more groups than its max_groups; "
-            "{{ $value | humanize }} of them are "
-            "added up in the group other. Totals stay exact, but not everything can be told apart.",
+            "{{ $value | humanize }} of them are added up in the group other. Totals stay exact, "
+            "but not everything can be told apart.",
+            variables=_QUERY,
         ),
     )
 
 
 def _rules(settings: Settings) -> Alert:
-    up, found, tokens = (
-        metric(settings, name)
-        for name in (
-            "flashback_up",
-            "flashback_ai_policy_violations_total",
-            "flashback_ai_input_tokens_total",
-        )
+    up = metric(settings, "flashback_up")
+    violations, tokens_in, tokens_out = (
+        f"group without ({REPLICA}, {', '.join(GROUP)}) "
+        f"({metric(settings, f'flashback_ai_{counter}_total')})"
+        for counter in ("policy_violations", "input_tokens", "output_tokens")
     )
-
-    def empty(counter: str, recorded: str) -> str:
-        groups = f"group without ({REPLICA}, {', '.join(GROUP)}) ({counter})"
-        return f"{groups} unless group without ({', '.join(REPO_KEY)}) ({recorded})"
-
+    places = f"group without ({', '.join(REPO_KEY)})"
     ours = 'prometheus_rule_evaluation_failures_total{rule_group=~".+;flashback_.+"}'
     failures = f"increase({ours}[15m]) > 0"
     return exporter_alert(
@@ -124,15 +121,15 @@ def _rules(settings: Settings) -> Alert:
         "\nor ".join(
             (
                 f"{_ONCE} ({up}) unless {AGE}",
-                empty(found, FOUND),
-                empty(tokens, KEY_TOKENS),
+                f"{violations} unless {places} ({FOUND})",
+                f"{tokens_in} and {tokens_out} unless {places} ({KEY_TOKENS})",
                 failures,
             )
         ),
         "The rules for flashback-exporter fail or stay empty",
         "The exporter is scraped, but what its rules should record is missing, or their "
-        "evaluation fails"
-        "{{ with $labels.query }}; query {{ . }}{{ end }}{{ with $labels.rule_group }}; "
-        "{{ . }}{{ end }}. "
-        "Other alerts may be silent.",
+        "evaluation fails{{ with $labels.query }}; query "
+        "{{ . }}{{ end }}{{ with $labels.rule_group }}; {{ . }}{{ end }}. Other alerts may be "
+        "silent.",
+        variables=_QUERY,
     )

@@ -19,11 +19,13 @@ def usage(settings: Settings) -> Group:
     )
 
 
-def _above(settings: Settings, alert: str, before: str = "", after: str = "") -> str:
+def _above(settings: Settings, alert: str, lost: str = "") -> str:
     """Return tokens that exceed the same hours of yesterday, last week and the week before.
 
-    `before` and `after` stand around each series, to add up. Nothing is usual in the first week.
+    They are added up over a label, if one is to be lost. Nothing is usual in the first week.
     """
+    before, after = (f"sum without ({lost}) (", ")") if lost else ("", "")
+    labels = ", ".join(label for label in REPO_KEY if label != lost)
     times, least = settings.threshold(alert, "times"), settings.threshold(alert, "tokens")
     now = f"{before}{KEY_TOKENS}{after}"
     usual = (
@@ -31,7 +33,7 @@ def _above(settings: Settings, alert: str, before: str = "", after: str = "") ->
         for ago in _PAST
     )
     query = f"sum without ({', '.join(REPO_KEY)}) (last_over_time({KEY_TOKENS}[1h] offset 1w))"
-    known = f"and ignoring ({', '.join(REPO_KEY)}) {query}"
+    known = f"and ignoring ({labels}) {query}"
     return "\n".join((f"{now} >= {least}", *usual, known))
 
 
@@ -58,7 +60,7 @@ def _of_key(settings: Settings) -> Alert:
 
 def _of_repository(settings: Settings) -> Alert:
     name = "FlashbackTokensAboveUsual"
-    total = _above(settings, name, "sum without (repo_ai_api_key_id) (", ")")
+    total = _above(settings, name, "repo_ai_api_key_id")
     key = 'ALERTS{alertname="FlashbackKeyTokensAboveUsual"}'
     besides = "alertname, alertstate, area, severity, repo_ai_api_key_id"
     return Alert(
@@ -84,8 +86,8 @@ def _stopped(settings: Settings) -> Alert:
     return Alert(
         name,
         "usage",
-        f"({' or '.join(past)}) >= {calls}\nand {CALLS} < 0.5\n"
-        f"unless ignoring (repo_id) max_over_time({AGE}[1h]) > 1200",
+        f"({' or '.join(past)}) >= {calls}\nand {CALLS} < 0.5\nunless ignoring (repo_id) "
+        f"max_over_time({AGE}[1h]) > 1200",
         summary=f"{texts.REPOSITORY}No calls in the last hour{texts.IN_REPOSITORY}",
         description=f"{texts.REPOSITORY}The data is fresh, but there was no call in the last hour. "
         "A week ago, or yesterday where that is not known, there were at least "
@@ -106,11 +108,10 @@ def _slow(settings: Settings) -> Alert:
         "usage",
         f"{took} / ({counted} >= {calls}) > {seconds}",
         summary="Calls{{ with $labels.llm_model }} to {{ . }}{{ end }} take "
-        "{{ $value | humanizeDuration }} "
-        "on average",
+        "{{ $value | humanizeDuration }} on average",
         description="Calls of the last hour took {{ $value | humanizeDuration }} on average; query "
-        "{{ $labels.query }}{{ with $labels.llm_type }}, provider {{ . }}{{ end }}"
-        "{{ with $labels.llm_model }}, model {{ . }}{{ end }}.",
+        "{{ $labels.query }}{{ with $labels.llm_type }}, provider "
+        "{{ . }}{{ end }}{{ with $labels.llm_model }}, model {{ . }}{{ end }}.",
         dashboard=texts.link(
             settings, "flashback-usage", 6 * texts.HOUR, "query", "llm_type", "llm_model"
         ),

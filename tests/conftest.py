@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -10,6 +11,11 @@ from exporter.config.sections import Config
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.web.server import bind, serving
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what the tests are made of, as the daemon does: each poll collects garbage."""
+    gc.freeze()
 
 
 @pytest.fixture

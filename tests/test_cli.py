@@ -1,7 +1,6 @@
 """The command line: arguments, exit codes, what is printed, and `check`."""
 
 import json
-import logging
 import os
 import re
 import signal
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
-import structlog
 import trustme
 from clocks import FakeClock
 from programs import process
+from servers import logging_left_as_it_was
 
 from exporter import __version__
 from exporter.cli import main
@@ -25,6 +24,7 @@ from exporter.demo.simulator import EMAIL, PASSWORD, Fault
 from exporter.web.server import addresses, bind, bound, parse_address
 
 CANARY = "canary"
+ANYWHERE = "--web.listen-address=127.0.0.1:0"
 READ_ONLY = "/sys/kernel/uevent_seqnum"  # a file with one line that nobody can change, root neither
 
 
@@ -34,12 +34,8 @@ def _as_before(monkeypatch):
     for name in [name for name in os.environ if name.upper().startswith("FLASHBACK_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "80")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logging_left_as_it_was():
+        yield
 
 
 @pytest.fixture
@@ -361,7 +357,7 @@ def test_check_reads_the_files_that_a_configuration_names(
         assert re.match(rf"flashback-exporter: {path}:2:\d+: {key}", line)
 
 
-@pytest.mark.parametrize("command", [[], ["check"]])
+@pytest.mark.parametrize("command", [[ANYWHERE], ["check"]])
 def test_a_tls_file_that_cannot_be_used_is_reported_at_its_line(command, configuration, run):
     """The daemon, too, says in which line the file is named that it cannot use."""
     path = configuration(
@@ -372,7 +368,7 @@ def test_a_tls_file_that_cannot_be_used_is_reported_at_its_line(command, configu
     assert re.match(rf"flashback-exporter: {path}:[34]:\d: api\.tls_config", err)
 
 
-@pytest.mark.parametrize("command", [[], ["check"]])
+@pytest.mark.parametrize("command", [[ANYWHERE], ["check"]])
 def test_an_address_that_only_the_client_refuses_is_reported_at_its_line(
     command, configuration, run
 ):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import structlog
-from servers import surroundings
+from servers import logging_left_as_it_was, surroundings
 
 from exporter import log
 from exporter.lines import Lines
@@ -19,12 +19,8 @@ ROOM = 1000  # lines that may wait
 @pytest.fixture(autouse=True)
 def _as_before():
     """Leave no logging behind."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logging_left_as_it_was():
+        yield
 
 
 @pytest.fixture

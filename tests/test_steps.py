@@ -1,13 +1,24 @@
 """Long work gives others their turn."""
 
 import asyncio
+import gc
+from weakref import ref
 
+import pytest
 from material import raw_record
 
 from exporter.config.sections import Query
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import parse_record
-from exporter.steps import in_runs, in_steps, let_go, one_a_step
+from exporter.steps import (
+    collect_all,
+    collect_new,
+    in_runs,
+    in_steps,
+    let_go,
+    one_a_step,
+    spare_what_stays,
+)
 
 
 async def beside(work):
@@ -78,3 +89,41 @@ async def test_sums_are_forgotten_in_steps():
 def a_record(number):
     """Return a valid record of a repository of its own."""
     return parse_record(raw_record(repoId=f"{number}", timestamp=20_000 * 86_400), {20_000: 0})
+
+
+class Cycle:
+    """Holds itself, so that only the collector frees it."""
+
+    def __init__(self):
+        self.itself = self
+
+
+@pytest.fixture
+def thresholds():
+    """Put the collector back as it was."""
+    before = gc.get_threshold()
+    yield before
+    gc.set_threshold(*before)
+
+
+def test_garbage_is_collected_beside_what_was_set_aside(thresholds):
+    """Nothing that was there is looked at again, and what comes later is freed as ever."""
+    old = Cycle()
+    spare_what_stays()
+    assert all(thing is not old for thing in gc.get_objects())
+    assert gc.get_threshold()[:2] == thresholds[:2]
+    for collect in (collect_new, collect_all):
+        gone = ref(Cycle())
+        collect()
+        assert gone() is None
+
+
+async def test_a_poll_leaves_no_garbage_behind(thresholds):
+    """When its sums are gone, so is all garbage, also that which has become old."""
+    spare_what_stays()
+    kept = Cycle()
+    collect_new()
+    gone = ref(kept)
+    del kept
+    await Grouping(Query(labels=["repo_id"]), (20_000,)).discard()
+    assert gone() is None

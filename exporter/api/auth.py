@@ -32,7 +32,6 @@ LOGIN = "/user/login"
 REFRESH = "/user/refresh"
 
 _SECONDS_AFTER_REFUSAL = 300.0
-
 # How long a renewal may hold up those whose token is still good: seconds, and share of their time.
 _PATIENCE = 5.0
 _SHARE_OF_POLL = 0.25
@@ -44,9 +43,8 @@ Post = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 
 
 def account(api: Api) -> object:
-    """Return what is equal for two configurations that get tokens of one account in one way."""
-    email = api.login.email if api.login else None
-    return api.base_url, api.authorization is None, email, api.refresh_token_file
+    """Return what tells accounts apart: where it is equal, the tokens can be taken over."""
+    return api.base_url, api.authorization is None, api.email, api.refresh_token_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +91,12 @@ class Authenticator:
             return self._given(self._api.authorization)
 
         self._refresh_token.save_again()
-        now, token = self._clock.monotonic(), self._token
+        now = self._clock.monotonic()
+        token = self._token
         if token is None or now >= token.valid_until:
             return await self._join_renewal()
-
         if now >= token.renew_at:
-            await self._wait_a_little(self._renewal_under_way(), deadline - now)
+            await self._wait_a_little(deadline - now)
         return self._token or token
 
     async def renew(self, refused: Token, deadline: float) -> Token:
@@ -110,7 +108,6 @@ class Authenticator:
         if given is not None and self._given(given).value == refused.value:
             message = "the API refused the bearer token; it may have expired: they last an hour"
             raise RefusedError(message)
-
         if given is None and (self._token is refused or self._token is None):
             return await self._join_renewal()
         return await self.token(deadline)
@@ -160,7 +157,9 @@ class Authenticator:
             self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._renewal
 
-    async def _wait_a_little(self, renewal: asyncio.Task[Token], seconds: float) -> None:
+    async def _wait_a_little(self, seconds: float) -> None:
+        """Wait for a renewal, out of the seconds that there are for a poll."""
+        renewal = self._renewal_under_way()
         patience = self._renewal_began + _PATIENCE - self._clock.monotonic()
         patience = min(patience, seconds * _SHARE_OF_POLL)
         await asyncio.wait([renewal], timeout=max(0.0, patience))
@@ -179,7 +178,6 @@ class Authenticator:
     async def _issue(self) -> Token:
         """Return a new token, for the refresh token or else for e-mail and password."""
         login = self._api.login
-        token = None
         try:
             token = await self._by_refresh_token(needed=login is None)
         except RefusedError as refusal:
@@ -188,7 +186,7 @@ class Authenticator:
                 raise RefusedError(message) from refusal
             _log.info("refresh token refused, signing in again", error=str(refusal))
             self._refresh_token.forget()
-
+            token = None
         if token is not None:
             return token
         if login is None:
@@ -196,19 +194,23 @@ class Authenticator:
         return await self._by_login(login)
 
     async def _by_refresh_token(self, *, needed: bool) -> Token | None:
-        """Return a token for the refresh token; None where there is none."""
-        first = self._refresh_token.current(needed=needed)
-        if first is None:
+        """Return a token for the refresh token; None where there is none.
+
+        If one is refused, another process may have spent it, and save the next one in the file.
+        """
+        current = self._refresh_token.current(needed=needed)
+        if current is None:
             return None
-        patient = needed and self._refusal.secret != first
+        refused_before = self._refusal.secret == current
         try:
-            return await self._spend(first)
+            return await self._spend(current)
         except RefusedError:
-            # Another process may have spent the token in the file, and save the next one there.
-            second = await self._refresh_token.another(first, self._clock, patient=patient)
-            if second is None:
+            # A login is the quicker way, and nobody waits twice for the same.
+            patient = needed and not refused_before
+            saved = await self._refresh_token.another(current, self._clock, patient=patient)
+            if saved is None:
                 raise
-            return await self._spend(second)
+            return await self._spend(saved)
 
     async def _spend(self, refresh_token: str) -> Token:
         if self._api.login is None:

@@ -13,22 +13,18 @@ MAX_JSON = 256 * 1024
 """Bytes of an answer that is decoded as a whole: a sign-in's, or a message about a failure."""
 
 
-async def decompressed(raw: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """Yield a body in pieces of at most 64 KiB, however well it was compressed.
+def decompressed(raw: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+    """Return a body in pieces of at most 64 KiB, however well it was compressed.
 
     `raw` comes in such pieces, and `encoding` is its Content-Encoding. Raises PollError where the
     body is something else, TruncatedError where it is cut off.
     """
     if encoding in ("identity", ""):
-        async for piece in raw:
-            yield piece
-    elif encoding in ("gzip", "x-gzip"):
-        async for piece in _gunzipped(raw):
-            yield piece
-    else:
-        raise PollError(
-            Reason.INVALID_RESPONSE, "the answer has a Content-Encoding that was not asked for"
-        )
+        return raw
+    if encoding in ("gzip", "x-gzip"):
+        return _gunzipped(raw)
+    message = "the answer has a Content-Encoding that was not asked for"
+    raise PollError(Reason.INVALID_RESPONSE, message)
 
 
 async def limited(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
@@ -51,8 +47,10 @@ def json_object(content: bytes) -> Mapping[str, Any]:
     Raises PollError where it holds none, TruncatedError where it is empty or the object has no end.
     """
     text = content.strip()
-    if not text or (text.startswith(b"{") and not text.endswith(b"}")):
-        raise TruncatedError("the answer is not complete" if text else "the answer is empty")
+    if not text:
+        raise TruncatedError("the answer is empty")
+    if text.startswith(b"{") and not text.endswith(b"}"):
+        raise TruncatedError("the answer is not complete")
     try:
         answer = json.loads(content[:MAX_JSON])
     except (ValueError, RecursionError):

@@ -9,9 +9,15 @@ from exporter.clock import iso_instant, midnight
 from exporter.config.sections import Filters
 from exporter.errors import PollError, Reason
 from exporter.metrics import FILTERS
+from exporter.statistics.rows import Row
 from exporter.steps import give_way
 
 DAILY = "/aistats/daily"
+
+_GONE = {
+    404: f"; if api.base_url and the account are right, the API has no {DAILY} any more",
+    410: f"; the API has no {DAILY} any more: look for a newer exporter",
+}
 
 
 async def daily_records(
@@ -19,21 +25,25 @@ async def daily_records(
 ) -> AsyncGenerator[list[Any], None]:
     """Ask for the records of a window of days (newest first), and yield them as they arrive.
 
-    Each is any JSON value. Ends before `deadline` (monotonic). Raises PollError, with the API's own
-    words where it says why its answer cannot be used. A caller that stops early closes the
-    generator (`contextlib.aclosing`).
+    Each is a Row or, where something in it or near it is odd, any JSON value. Ends before
+    `deadline` (monotonic). Raises PollError, with the API's own words where it says why its answer
+    cannot be used. A caller that stops early closes the generator (`contextlib.aclosing`).
     """
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     try:
         async with client.ask(DAILY, _parameters(filters, window), deadline) as body:
-            async for piece in body:
-                for records in reader.feed(piece):
+            async for piece in body:  # which lets others run before each
+                for number, records in enumerate(reader.feed(piece)):
+                    if number:
+                        await give_way()
                     yield records
-                    await give_way()
             for records in reader.close():
                 yield records
                 await give_way()
     except PollError as error:
+        if error.status in _GONE:
+            message = f"{error}{_GONE[error.status]}"
+            raise PollError(error.reason, message, status=error.status) from error
         said = client.quotable(reader.message)
         if error.reason is Reason.INVALID_RESPONSE and said:
             raise PollError(error.reason, f"{error}: {said}") from error

@@ -19,7 +19,7 @@ from exporter.api.body import PIECE, decompressed
 from exporter.api.tls import ssl_context
 from exporter.clock import Clock
 from exporter.config.sections import Api
-from exporter.errors import ConfigError, PollError, Problem, Reason, TruncatedError
+from exporter.errors import PollError, Problem, Reason, TruncatedError, noting, refuse
 
 Transport = httpx.AsyncBaseTransport
 
@@ -175,16 +175,13 @@ def _client(api: Api, transport: Transport | None) -> httpx.AsyncClient:
     Raises ConfigError with everything of the configuration that it cannot use.
     """
     problems: list[Problem] = []
-    try:
+    with noting(problems):
         context = ssl_context(api.tls_config)
-    except ConfigError as error:
-        problems += error.problems
     proxy = api.proxy_url.get_secret_value() if api.proxy_url else None
     for where, address in (("api.base_url", api.base_url), ("api.proxy_url", proxy)):
         if address is not None and not _is_usable(address):
             problems.append(Problem(where, "expected the name of a host that DNS can look up"))
-    if problems:
-        raise ConfigError(problems)
+    refuse(problems)
     return httpx.AsyncClient(
         base_url=api.base_url,
         transport=transport,

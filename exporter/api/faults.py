@@ -100,7 +100,7 @@ def _tls_fault(error: ssl.SSLError, host: str) -> str:
 
 def _system_words(error: BaseException) -> str:
     """Return what the system says about a connection; asyncio would name the address as well."""
-    if not isinstance(error, OSError) or isinstance(error, ssl.SSLError) or error.errno is None:
+    if isinstance(error, ssl.SSLError) or not isinstance(error, OSError) or error.errno is None:
         return ""
     if isinstance(error, socket.gaierror):
         return error.strerror or ""

@@ -1,13 +1,18 @@
-"""Decodes JSON values out of a text with the standard library's C scanner, within limits.
+"""Decodes JSON values out of a text, within limits: many usual ones together, or any one alone.
 
-It takes what can be taken: NaN, integers of any length, lone surrogates. (ijson's C backend was
-tried: an integer of 5,000 digits crashes the interpreter, a lone surrogate or a number beyond 64
-bits ends the whole document, and 30,000 levels of nesting take two gigabytes.)
+msgspec decodes many. It is quick and strict: whatever it takes means the same to the standard
+library, whose scanner decodes one value and takes what can be taken: NaN, integers of any length,
+lone surrogates. (ijson's C backend was tried: an integer of 5,000 digits crashes the interpreter, a
+lone surrogate or a number beyond 64 bits ends the whole document, and 30,000 levels of nesting take
+two gigabytes.)
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from exporter.errors import PollError, Reason
 
@@ -22,6 +27,9 @@ _MAX_DEPTH = 500
 # An integer of more digits is beyond any float.
 _MAX_DIGITS = 400
 
+Decode = Callable[[str], list[Any]]
+"""Makes a list of the values that a JSON array holds, or raises msgspec.DecodeError."""
+
 NOT_JSON = "the answer is not valid JSON"
 _TOO_LONG = f"{NOT_JSON}, or holds a record of over a million characters or 40,000 values"
 _TOO_DEEP = "the answer is nested too deeply"
@@ -33,8 +41,8 @@ def _bounded_int(digits: str) -> float:
     return float("-inf" if digits[0] == "-" else "inf")
 
 
+_decode_any: Decode = msgspec.json.Decoder(list[Any]).decode
 _decode = json.JSONDecoder(strict=False).raw_decode
-_decode_all = json.JSONDecoder(strict=False).decode
 _decode_long_integers = json.JSONDecoder(strict=False, parse_int=_bounded_int).raw_decode
 
 
@@ -49,19 +57,32 @@ def decoded(text: str, start: int) -> tuple[Any, int] | None:
         return None
     except RecursionError as error:
         raise invalid(_TOO_DEEP) from error
-    if _is_too_deep([value], text, start, end):
+    if _may_be_too_deep(text, start, end) and _depth([value]) > _MAX_DEPTH:
         raise invalid(_TOO_DEEP)
     number_may_go_on = text[start] not in '{["' and text[end : end + 1] in ("", *".eE")
     return None if number_may_go_on else (value, end)
 
 
-def decoded_together(text: str, start: int, end: int) -> list[Any]:
-    """Return the values that a part of a text holds, with commas between; none if one is odd."""
+def decoder_of(usual: type) -> Decode:
+    """Return what decodes a list of values that are all of a type that msgspec knows."""
+    return msgspec.json.Decoder(list[usual]).decode  # type: ignore[valid-type]
+
+
+def decoded_together(usual: Decode, text: str, start: int, end: int) -> list[Any]:
+    """Return the values that a part of a text holds, with commas between; none if one is odd.
+
+    They are of the type that `usual` decodes, or else any JSON values.
+    """
+    values = f"[{text[start:end]}]"
+    may_be_too_deep = _may_be_too_deep(text, start, end)
+    if not may_be_too_deep:
+        with suppress(msgspec.DecodeError):
+            return usual(values)
     try:
-        values: list[Any] = _decode_all(f"[{text[start:end]}]")
-    except (ValueError, RecursionError):
+        found = _decode_any(values)
+    except (msgspec.DecodeError, RecursionError):
         return []
-    return [] if _is_too_deep(values, text, start, end) else values
+    return [] if may_be_too_deep and _depth(found) > _MAX_DEPTH else found
 
 
 def check_length(text: str, start: int) -> None:
@@ -93,12 +114,11 @@ def _decoded(text: str, start: int) -> tuple[Any, int]:
         return _decode_long_integers(text, start)
 
 
-def _is_too_deep(values: list[Any], text: str, start: int, end: int) -> bool:
-    """Whether one of the values that were read from a part of a text is nested too deeply."""
+def _may_be_too_deep(text: str, start: int, end: int) -> bool:
+    """Whether a part of a text holds so many brackets that it has to be looked at."""
     if end - start <= _MAX_DEPTH:
         return False
-    many = _holds_many("[", text, start, end) or _holds_many("{", text, start, end)
-    return many and _depth(values) > _MAX_DEPTH
+    return _holds_many("[", text, start, end) or _holds_many("{", text, start, end)
 
 
 def _holds_many(bracket: str, text: str, start: int, end: int) -> bool:

@@ -51,14 +51,14 @@ def retry_after(value: str, date: str, now: float) -> float:
     if value.isascii() and value.isdigit():
         digits = value.lstrip("0")
         return _LONGEST if len(digits) > 5 else min(float(digits or 0), _LONGEST)
-    moment = _http_date(value)
-    there = _http_date(date) or now
+    moment = http_date(value)
+    there = http_date(date) or now
     if now - there > _FRESH and moment > now:
         there = now
     return min(max(0.0, moment - there), _LONGEST)
 
 
-def _http_date(value: str) -> float:
+def http_date(value: str) -> float:
     """Return an HTTP date in Unix seconds; 0 where it is none."""
     try:
         moment = parsedate_to_datetime(value)

@@ -9,21 +9,21 @@ itself, all at once, so that nothing is searched in what was put in its place.
 import base64
 import html
 import json
+import math
 import re
+import string
 from collections.abc import Iterator
-from urllib.parse import quote, quote_plus, unquote_to_bytes
+from itertools import pairwise
+from urllib.parse import quote, quote_plus
 
 TOO_SHORT = 6
 """A shorter secret is part of too many words to be cut out: then the whole text is hidden."""
 
-# Characters: what is longer is no message.
-_MAX_QUOTED = 8192
-# Escapes inside escapes.
-_MAX_LAYERS = 5
-# Characters: what is left of a shorter secret would be found everywhere.
-_LEAST_BASE64 = 4
-# Bytes, likewise.
-_LEAST_HEX = 3
+_MAX_SEARCHED = 8192  # characters: what is longer is no message
+_MAX_LAYERS = 5  # of escapes inside escapes
+# What is left of a shorter secret would be found everywhere.
+_LEAST_BASE64 = 4  # characters
+_LEAST_HEX = 3  # bytes
 
 _ESCAPES = re.compile(
     r"(?P<percent>(?:%[0-9a-fA-F]{2})+)"
@@ -33,7 +33,7 @@ _ESCAPES = re.compile(
     r"""|\\(?P<sign>[\\"'/])"""
 )
 _NOTHING = re.compile(r"(?!)")
-_BASE64_RUN = re.compile(r"[A-Za-z0-9+/_=-]*")
+_BASE64_SIGNS = frozenset(string.ascii_letters + string.digits + "+/_=-")
 # A form writes a space as a plus sign.
 _SPACE = str.maketrans("+", " ")
 # There are two alphabets of base64, and a form turns the plus sign of the first into a space.
@@ -56,12 +56,12 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """Return a text without the secrets, each replaced by its name in angle brackets."""
-        if len(text) > _MAX_QUOTED:
+        if len(text) > _MAX_SEARCHED:
             return f"<not shown: {len(text)} characters>"
         readings = _readings(text)
         found: list[tuple[int, int, str]] = []
         for name, value in self._secrets.items():
-            spans = {span for reading in readings for span in reading.places(value)}
+            spans = {span for reading in readings for span in reading.parts_with(value)}
             if spans and len(value) < TOO_SHORT:
                 return f"<not shown: it holds the {name}>"
             found += ((start, end, name) for start, end in spans)
@@ -81,35 +81,32 @@ class _Reading:
         """Return what the text reads as with one layer of escapes less."""
         text, spans, position = "", [], 0
         for match in _ESCAPES.finditer(self.text):
-            text += self.text[position : match.start()]
-            spans += self._spans[position : match.start()]
-            meant = _meaning(match)
-            text += meant
-            whole = self._spans[match.start()][0], self._spans[match.end() - 1][1]
-            spans += [whole] * len(meant)
-            position = match.end()
+            start, end = match.span()
+            meaning = _meaning(match)
+            text += self.text[position:start] + meaning
+            spans += self._spans[position:start]
+            spans += [self._part(start, end)] * len(meaning)
+            position = end
         return _Reading(text + self.text[position:], spans + self._spans[position:])
 
-    def places(self, secret: str) -> Iterator[Span]:
+    def parts_with(self, secret: str) -> Iterator[Span]:
         """Yield which parts of the text itself hold a secret."""
         for form in {secret, _resolved(secret), _misread(secret)}:
-            yield from self._places(self._plain, form.translate(_SPACE))
+            for start, end in _occurrences(self._plain, form.translate(_SPACE)):
+                yield self._part(start, end)
         for match in _hex_digits(secret).finditer(self.text):
-            yield self._spans[match.start()][0], self._spans[match.end() - 1][1]
+            yield self._part(*match.span())
         for form in _base64_forms(secret):
             for start, end in _occurrences(self._base64, form):
-                yield self._part(*self._whole_run(start, end))
+                yield self._part(*self._widened(start, end))
 
-    def _places(self, text: str, form: str) -> Iterator[Span]:
-        for start, end in _occurrences(text, form):
-            yield self._part(start, end)
-
-    def _whole_run(self, start: int, end: int) -> Span:
-        """Widen a span to all the base64 around it: the secret's first bits stand before it."""
-        while start and _BASE64_RUN.fullmatch(self.text[start - 1]):
+    def _widened(self, start: int, end: int) -> Span:
+        """Return a span with all the base64 around it: some bits of the secret stand there."""
+        while start > 0 and self.text[start - 1] in _BASE64_SIGNS:
             start -= 1
-        run = _BASE64_RUN.match(self.text, end)
-        return start, run.end() if run else end
+        while end < len(self.text) and self.text[end] in _BASE64_SIGNS:
+            end += 1
+        return start, end
 
     def _part(self, start: int, end: int) -> Span:
         """Return the part of the text itself that some of these characters stand for."""
@@ -117,7 +114,8 @@ class _Reading:
 
 
 def _readings(text: str) -> list[_Reading]:
-    readings = [_Reading(text, [(at, at + 1) for at in range(len(text))])]
+    ends = range(len(text) + 1)
+    readings = [_Reading(text, list(pairwise(ends)))]
     while len(readings) < _MAX_LAYERS:
         following = readings[-1].resolved()
         if following.text == readings[-1].text:
@@ -134,17 +132,19 @@ def _meaning(escape: re.Match[str]) -> str:
     """Return what an escape, or a row of them, stands for."""
     written = escape[0]
     match escape.lastgroup:
-        case "percent":
-            return _decoded(unquote_to_bytes(written))
         case "html":
             return html.unescape(written)
-        case "hex":
-            return _decoded(bytes.fromhex(written.replace("\\x", "")))
-        case "unicode":
-            units = bytes.fromhex(written.replace("\\u", ""))
-            return units.decode("utf-16-be", "replace")
-        case _:
+        case "sign":
             return escape["sign"]
+        case "unicode":
+            return _bytes_in(written).decode("utf-16-be", "replace")
+        case _:
+            return _decoded(_bytes_in(written))
+
+
+def _bytes_in(escapes: str) -> bytes:
+    digits = re.sub(r"%|\\[xu]", "", escapes)
+    return bytes.fromhex(digits)
 
 
 def _decoded(content: bytes) -> str:
@@ -164,7 +164,8 @@ def _hex_digits(secret: str) -> re.Pattern[str]:
     content = secret.encode(errors="replace")
     if len(content) < _LEAST_HEX:
         return _NOTHING
-    return re.compile("[ :]?".join(f"{byte:02x}" for byte in content), re.ASCII | re.IGNORECASE)
+    digits = content.hex(" ").replace(" ", "[ :]?")
+    return re.compile(digits, re.IGNORECASE)
 
 
 def _base64_forms(secret: str) -> Iterator[str]:
@@ -172,28 +173,31 @@ def _base64_forms(secret: str) -> Iterator[str]:
 
     The text may have the secret as JSON or a form writes it, too.
     """
-    as_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-    for form in {
+    written = {
         secret,
-        *as_json,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
         quote(secret, errors="replace"),
         quote_plus(secret, errors="replace"),
-    }:
+    }
+    for form in written:
         yield from _base64_within(form.encode(errors="replace"))
 
 
 def _base64_within(content: bytes) -> Iterator[str]:
     """Yield what the base64 of anything with `content` in it holds.
 
-    Three bytes become four characters, so that there are three places to begin at.
+    Each character stands for six bits. How the bits of the content fall into characters depends on
+    the number of bytes before it, of which three make four whole characters. At both ends, a
+    character may hold bits of what stands beside the content: these are left out.
     """
-    for before in range(3):
-        encoded = base64.b64encode(bytes(before) + content).decode().rstrip("=")
-        # The first character may hold bits of what stands before, which is not known.
-        first = (before * 8 + 5) // 6
-        last = (before + len(content)) * 8 // 6
-        if last - first >= _LEAST_BASE64:
-            yield encoded[first:last].translate(_BASE64)
+    for bytes_before in range(3):
+        encoded = base64.b64encode(bytes(bytes_before) + content).decode()
+        bits_before = 8 * bytes_before
+        first = math.ceil(bits_before / 6)
+        end = (bits_before + 8 * len(content)) // 6
+        if end - first >= _LEAST_BASE64:
+            yield encoded[first:end].translate(_BASE64)
 
 
 def _occurrences(text: str, part: str) -> Iterator[Span]:
@@ -209,7 +213,8 @@ def _without(text: str, found: list[tuple[int, int, str]]) -> str:
     Of parts that overlap, the first and longest gives the name.
     """
     kept, position = "", 0
-    for start, end, name in sorted(found, key=lambda part: (part[0], -part[1])):
+    found.sort(key=lambda part: (part[0], -part[1]))
+    for start, end, name in found:
         if start >= position:
             kept += f"{text[position:start]}<{name}>"
         position = max(position, end)

@@ -66,7 +66,7 @@ class RefreshToken:
         return None
 
     def warn_before_spending(self) -> None:
-        """Log it where a token from the file is about to be spent for one that cannot be saved."""
+        """Log an error where the token in the file is about to be spent, and the next not saved."""
         if self._path is None or self._value != self._seen_in_file:
             return
         if self._value == self._warned_of:
@@ -74,11 +74,8 @@ class RefreshToken:
             return
         self._warned_of = self._value
         if fault := saving_fault(self._path):
-            _log.error(
-                "the refresh token is being spent and the next one cannot be saved",
-                path=str(self._path),
-                error=fault,
-            )
+            message = "the refresh token is being spent and the next one cannot be saved"
+            _log.error(message, path=str(self._path), error=fault)
 
     def keep(self, value: object) -> None:
         """Keep an answer's refresh token, if there is one: the token before it is spent."""
@@ -89,11 +86,8 @@ class RefreshToken:
         if self._path is not None:
             self._unsaved = True
             if fault := self._save(self._path, value):
-                _log.error(
-                    "refresh token not saved, a restart will need another",
-                    path=str(self._path),
-                    error=fault,
-                )
+                message = "refresh token not saved, a restart will need another"
+                _log.error(message, path=str(self._path), error=fault)
 
     def save_again(self) -> None:
         """Save a token that was not saved so far, unless somebody put another into the file."""

@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,14 +53,14 @@ def write_secret(path: Path, value: str) -> None:
     """
     target = _target(path)
     content = value.encode() + b"\n"
-    ways: list[Callable[[Path, bytes], None]] = [_replace, _overwrite]
+    first, second = _replace, _overwrite
     if _belongs_to_others(target):
-        ways.reverse()
+        first, second = second, first
     try:
-        ways[0](target, content)
+        first(target, content)
     except OSError:
         try:
-            ways[1](target, content)
+            second(target, content)
         except OSError as error:
             raise OSError(error.errno, saving_fault(path) or error.strerror) from error
 
@@ -97,7 +96,7 @@ def _target(path: Path) -> Path:
     except ValueError as error:
         raise OSError(errno.EINVAL, "not a path") from error
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise _error(errno.EISDIR)
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "no regular file")
     return target
@@ -105,10 +104,11 @@ def _target(path: Path) -> Path:
 
 def _belongs_to_others(target: Path) -> bool:
     """Whether a file has other names too, or another owner, which a rename would leave behind."""
-    with suppress(FileNotFoundError):
+    try:
         now = target.stat()
-        return now.st_nlink > 1 or now.st_uid != os.geteuid()
-    return False
+    except FileNotFoundError:
+        return False
+    return now.st_nlink > 1 or now.st_uid != os.geteuid()
 
 
 def _replace(target: Path, content: bytes) -> None:
@@ -153,7 +153,11 @@ def _overwrite(target: Path, content: bytes) -> None:
 
 def _write_all(descriptor: int, content: bytes, offset: int) -> None:
     if os.pwrite(descriptor, content, offset) < len(content):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise _error(errno.ENOSPC)
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _sync(folder: Path) -> None:
@@ -195,9 +199,11 @@ def _is_mounted(target: Path) -> bool:
         mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
         return False
-    points = (line.split(b" ")[4] for line in mounts.splitlines())
-    plain = (point.decode("unicode_escape").encode("latin-1") for point in points)
-    return os.fsencode(target) in plain
+    for mount in mounts.splitlines():
+        point = mount.split(b" ")[4].decode("unicode_escape")
+        if point.encode("latin-1") == os.fsencode(target):
+            return True
+    return False
 
 
 def _is_protected(target: Path) -> bool:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from exporter.config.sections import TlsConfig
-from exporter.errors import ConfigError, Problem
+from exporter.errors import Problem, refuse
 
 _WHERE = "api.tls_config."
 
@@ -20,8 +20,7 @@ def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
     """
     context, problems = _trusting(tls.ca_file)
     problems += _identify(context, tls.cert_file, tls.key_file)
-    if problems:
-        raise ConfigError(problems)
+    refuse(problems)
     # Python 3.13 began to refuse private authorities that lack what RFC 5280 wants of them, and to
     # trust those that another one vouches for. Every Python takes both here, as Prometheus does.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -50,9 +49,10 @@ def _identify(
     if cert_file is None:
         return []
     files = {"cert_file": cert_file, "key_file": key_file or cert_file}
-    faults = {name: _fault(path) for name, path in files.items()}
     problems = [
-        Problem(_WHERE + name, f"{files[name]} {fault}") for name, fault in faults.items() if fault
+        Problem(_WHERE + key, f"{path} {fault}")
+        for key, path in files.items()
+        if (fault := _fault(path))
     ]
     if problems:
         # Where one file serves for both, it is told of once.
@@ -63,9 +63,9 @@ def _identify(
         # With a password, even an empty one, OpenSSL does not ask the terminal for it.
         context.load_cert_chain(cert_file, key_file, password="")
     except (ssl.SSLError, ValueError) as error:
-        where = _WHERE + ("key_file" if key_file else "cert_file")
+        key = "key_file" if key_file else "cert_file"
         path = files["key_file"]
-        return [Problem(where, f"{path} {_key_fault(path, error)}")]
+        return [Problem(_WHERE + key, f"{path} {_key_fault(path, error)}")]
     return []
 
 

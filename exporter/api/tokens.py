@@ -12,10 +12,10 @@ from exporter.errors import PollError, Reason, RefusedError
 
 _DEFAULT_LIFETIME = 3600.0
 
-# An expiry that leaves a token less was misread, for example because of a wrong clock.
+# No token is issued for less. An expiry that says so was misread, because of a wrong clock say.
 _LEAST_LIFETIME = 30.0
 
-# A token is renewed so long before it expires, or after four fifths of a short life.
+# How long before its expiry a token is renewed; a short-lived one, after four fifths of its life.
 _SECONDS_BEFORE_EXPIRY = 300.0
 
 
@@ -62,14 +62,16 @@ def issued_token(value: str, expires_at: object, clock: Clock, *, from_login: bo
     claims = _claims(value)
     now = clock.time()
     began = claims.get("iat", now)
-    ends = (_unix_seconds(expires_at), claims.get("exp", 0.0))
-    end = next((end for end in ends if end - began >= _LEAST_LIFETIME), 0.0)
+    lifetime, end = _DEFAULT_LIFETIME, now + _DEFAULT_LIFETIME
+    for stated in (_unix_seconds(expires_at), claims.get("exp", 0.0)):
+        if stated - began >= _LEAST_LIFETIME:
+            lifetime, end = stated - began, stated
+            break
 
-    lifetime = end - began if end else _DEFAULT_LIFETIME
     valid_until = clock.monotonic() + lifetime
     return Token(
         _sendable(value),
-        expires_at=end or now + _DEFAULT_LIFETIME,
+        expires_at=end,
         renew_at=valid_until - min(_SECONDS_BEFORE_EXPIRY, lifetime / 5),
         valid_until=valid_until,
         from_login=from_login,

@@ -16,6 +16,8 @@ _PROXY = re.compile(rf"https?://(?:[^/?#\[\]]*@)?{_HOST}{_PORT}/?", _ANY_CASE)
 _MORE_THAN_AN_ADDRESS = re.compile(r"https?://([^/?#]*@|[^?#]*[?#]).*", _ANY_CASE)
 
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", _ANY_CASE)
+# As RFC 6874 writes a zone, which nobody who looks up the address undoes.
+_ESCAPED_ZONE = re.compile(r"%25[^\]]*[^0-9\]]")
 _NUMBERS = re.compile(r"[0-9.]+")
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\u3000\ud800-\udfff]")
 _MAX_NAME = 253
@@ -55,6 +57,8 @@ def _parts(pattern: re.Pattern[str], address: str, form: str) -> re.Match[str]:
 
 
 def _check_host(host: str) -> None:
+    if _ESCAPED_ZONE.search(host):
+        raise ValueError("expected a plain % before the zone of an IPv6 address: [fe80::1%eth0]")
     if host.startswith("[") or _NUMBERS.fullmatch(host):
         good = _ip(host) is not None
     elif host.isascii():

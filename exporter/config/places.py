@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from exporter.errors import ConfigError, Problem
+import yaml
+
+from exporter.errors import Problem, noting, refuse
 
 Location = tuple[str | int, ...]
 """The way to a value: names of keys and numbers of entries."""
@@ -18,6 +20,11 @@ def dotted(location: Location) -> str:
     return "".join(steps).lstrip(".")
 
 
+def place_of(file: str, mark: yaml.Mark) -> str:
+    """Return a place in a YAML file as `file:line:column`."""
+    return f"{file}:{mark.line + 1}:{mark.column + 1}"
+
+
 class Places:
     """Maps keys, dotted, to places: `file:line:column`, or a variable of the environment.
 
@@ -26,7 +33,7 @@ class Places:
 
     def __init__(self, source: str = "") -> None:
         """Begin with no key; `source` is the place of what has no other."""
-        self._source = source
+        self.source = source
         self._of: dict[str, str] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -43,18 +50,17 @@ class Places:
         self._of[key] = place
 
     def located(self, problem: Problem) -> Problem:
-        """Return a problem that names a key alone with its place, or that of the key around it."""
+        """Return a problem with the place of its key, or of the nearest key around it."""
         key = nearest = problem.where
-        while nearest and nearest not in self._of:
-            nearest = _LAST_STEP.sub("", nearest) if _LAST_STEP.search(nearest) else ""
-        known = nearest or not key
-        place = self._of.get(nearest, self._source) if known else self._source
-        return Problem(": ".join(filter(None, (place, key))), problem.message)
+        while nearest not in self._of and _LAST_STEP.search(nearest):
+            nearest = _LAST_STEP.sub("", nearest)
+        place = self._of.get(nearest, self.source)
+        return Problem(f"{place}: {key}" if key else place, problem.message)
 
     @contextmanager
     def locating(self) -> Iterator[None]:
-        """Give the problems of a ConfigError that name keys alone their places."""
-        try:
+        """Add places to the problems of a ConfigError, which name no more than keys."""
+        problems: list[Problem] = []
+        with noting(problems):
             yield
-        except ConfigError as error:
-            raise ConfigError([self.located(problem) for problem in error.problems]) from error
+        refuse(map(self.located, problems))

@@ -14,6 +14,7 @@ from exporter.config.types import (
     File,
     FilterValues,
     Interval,
+    IntervalOrOff,
     Settings,
     Size,
     Whole,
@@ -108,6 +109,11 @@ class Api(Settings):
         if not ways:
             yield Problem("", _NO_WAY_TO_SIGN_IN)
 
+    @property
+    def email(self) -> str | None:
+        """Who signs in, where that is known."""
+        return self.login.email if self.login else None
+
 
 class Polling(Settings):
     """When to poll and how many days to ask for."""
@@ -162,6 +168,26 @@ class State(Settings):
     file: File | None = None
 
 
+class AccountNames(Settings):
+    """When to ask for the names of what the statistics show; 0 for never."""
+
+    interval: IntervalOrOff = 3600.0
+
+
+class AccountFigures(Settings):
+    """When to ask for what changes by the minute; 0 for never."""
+
+    interval: IntervalOrOff = 300.0
+
+
+class Account(Settings):
+    """What to ask about the account beside the statistics."""
+
+    names: AccountNames = AccountNames()
+    credits: AccountFigures = AccountFigures()
+    policies: AccountFigures = AccountFigures()
+
+
 class Pricing(Settings):
     """What models cost you; for those that `file` leaves out, built-in prices are taken."""
 
@@ -175,6 +201,7 @@ class Config(Settings):
     poll: Polling = Polling()
     queries: Annotated[tuple[Query, ...], Field(min_length=1)] = (Query(),)
     state: State = State()
+    account: Account = Account()
     prices: Pricing = Pricing()
     _own_prices: tuple[OwnPrice, ...] = PrivateAttr(default=())
     _places: Places = PrivateAttr(default_factory=Places)

@@ -71,6 +71,12 @@ def _a_second_or_more(seconds: float) -> float:
     return seconds
 
 
+def _none_or_a_second(seconds: float) -> float:
+    if 0 < seconds < 1:
+        raise ValueError("expected at least 1s, or 0s to turn it off")
+    return seconds
+
+
 def _parse_size(value: Any) -> int:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     match = _SIZE.fullmatch(text) if len(text) < 100 else None
@@ -143,6 +149,7 @@ def seconds_or(value: Any, default: float) -> float:
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Interval = Annotated[Duration, AfterValidator(_a_second_or_more)]
+IntervalOrOff = Annotated[Duration, AfterValidator(_none_or_a_second)]
 Size = Annotated[int, BeforeValidator(_parse_size)]
 Whole = Annotated[int, Field(strict=True)]
 File = Annotated[Path, AfterValidator(_beside_the_file)]

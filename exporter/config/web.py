@@ -4,16 +4,15 @@ https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuratio
 What `promtool check web-config` says of the supported keys is what is said here.
 """
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import yaml
-
 from exporter.config.password_hash import PasswordHash, parse_hash
-from exporter.config.prometheus_yaml import PrometheusYaml, given
-from exporter.errors import ConfigError, Problem
+from exporter.config.prometheus_yaml import PrometheusYaml, YamlSection
+from exporter.errors import Problem, refuse
 
 _SECTIONS = {"tls_server_config", "http_server_config", "basic_auth_users"}
 _TLS_KEYS = {
@@ -33,8 +32,12 @@ _TLS_UNSUPPORTED = {
     "max_version",
     "prefer_server_cipher_suites",
 }
-_DEFAULT_VERSION = "TLS12"
-_VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
+_VERSIONS = {
+    "TLS10": ssl.TLSVersion.TLSv1,
+    "TLS11": ssl.TLSVersion.TLSv1_1,
+    "TLS12": ssl.TLSVersion.TLSv1_2,
+    "TLS13": ssl.TLSVersion.TLSv1_3,
+}
 _HEADERS: Mapping[str, tuple[str, ...]] = {
     "Content-Security-Policy": (),
     "Strict-Transport-Security": (),
@@ -62,8 +65,8 @@ _WITHOUT_VERIFYING = ("RequireAnyClientCert", "RequireClientCert")
 
 
 @dataclass(frozen=True, slots=True)
-class TlsServer:
-    """TLS of the web server: its files and what it asks of clients.
+class TlsSettings:
+    """What the file says of TLS: the files to use and what is asked of clients.
 
     `where` is the file that says so.
     """
@@ -71,10 +74,15 @@ class TlsServer:
     where: str
     cert_file: Path
     key_file: Path
-    client_auth: ClientAuth = ClientAuth.NONE
-    client_ca_file: Path | None = None
-    client_allowed_sans: frozenset[str] | None = None
-    min_version: str = _DEFAULT_VERSION
+    client_auth: ClientAuth
+    client_ca_file: Path | None
+    client_allowed_sans: frozenset[str] | None
+    min_version: ssl.TLSVersion
+
+    @property
+    def requires_certificate(self) -> bool:
+        """Whether nobody is let in without a certificate."""
+        return self.client_auth is ClientAuth.REQUIRE_AND_VERIFY
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -82,12 +90,16 @@ class TlsServer:
         files = (self.cert_file, self.key_file, self.client_ca_file)
         return tuple(file for file in files if file is not None)
 
+    def problem(self, key: str, message: str) -> Problem:
+        """Return what is wrong with one of its keys."""
+        return Problem(f"{self.where}: tls_server_config.{key}", message)
+
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
     """Who may read and how; `oddities` says what is permitted, but surely not what was meant."""
 
-    tls: TlsServer | None = None
+    tls: TlsSettings | None = None
     users: Mapping[str, PasswordHash] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     oddities: tuple[Problem, ...] = ()
@@ -95,8 +107,7 @@ class WebConfig:
     @property
     def authenticates(self) -> bool:
         """Whether a client has to show who it is."""
-        certificate = self.tls is not None and self.tls.client_auth is ClientAuth.REQUIRE_AND_VERIFY
-        return certificate or bool(self.users)
+        return bool(self.users) or (self.tls is not None and self.tls.requires_certificate)
 
 
 def load_web_config(path: Path) -> WebConfig:
@@ -104,138 +115,87 @@ def load_web_config(path: Path) -> WebConfig:
 
     Raises ConfigError with every problem.
     """
-    document = PrometheusYaml(path)
-    sections = document.fields(document.root, "", _SECTIONS, {"rate_limit"})
-    oddities: list[Problem] = []
-    config = WebConfig(
-        _tls(document, sections.get("tls_server_config"), path, oddities),
-        _users(document, sections.get("basic_auth_users")),
-        _headers(document, sections.get("http_server_config")),
-        tuple(oddities),
-    )
-    if document.problems:
-        raise ConfigError(document.problems)
-    return config
+    file = PrometheusYaml(path)
+    root = file.section(_SECTIONS, {"rate_limit"})
+    tls_section = root.section("tls_server_config", _TLS_KEYS, _TLS_UNSUPPORTED)
+    tls = _tls(tls_section, path)
+    users = root.each("basic_auth_users", lambda _, text: parse_hash(text.encode()))
+    headers = root.section("http_server_config", {"headers"}, {"http2"}).each("headers", _header)
+    refuse(file.problems)
+    sent = {name: value for name, value in headers.items() if value}
+    oddities = list(_odd_clients(tls)) if tls else []
+    if tls is None and not tls_section.is_empty:
+        oddities = [Problem(f"{path}: {tls_section.name}", "TLS is off without cert_file")]
+    return WebConfig(tls, users, sent, tuple(oddities))
 
 
-def _tls(
-    document: PrometheusYaml, node: yaml.Node | None, path: Path, oddities: list[Problem]
-) -> TlsServer | None:
-    section = "tls_server_config"
-    values = document.fields(node, section, _TLS_KEYS, _TLS_UNSUPPORTED)
-
-    def text(key: str) -> str:
-        return document.text(values.get(key), f"{section}.{key}")
-
-    names = {key: text(key) for key in ("cert_file", "key_file", "client_ca_file")}
-    sans = document.texts(values.get("client_allowed_sans"), f"{section}.client_allowed_sans")
-    version = _version(document, given(values, "min_version"))
-    asked = text("client_auth_type")
+def _tls(section: YamlSection, path: Path) -> TlsSettings | None:
+    """Return None where TLS is off: no file is named, and nothing asked of clients."""
+    names = {key: section.text(key) for key in ("cert_file", "key_file", "client_ca_file")}
+    sans = section.texts("client_allowed_sans")
+    min_version = _min_version(section)
+    asked = section.text("client_auth_type")
     if not any(names.values()) and not asked:
-        if values:
-            oddities.append(Problem(f"{path}: {section}", "TLS is off without cert_file"))
         return None
     for key in ("cert_file", "key_file"):
         if not names[key]:
-            document.complain(node, f"{section}.{key}", "required key is missing")
-    client_auth = _client_auth(document, values.get("client_auth_type"), asked)
-    _check_clients(document, values, client_auth, bool(names["client_ca_file"]))
-    oddities += _odd_clients(f"{path}: {section}", client_auth, sans)
-    cert_file, key_file, client_ca_file = (
-        path.parent / name if name else None for name in names.values()
+            section.add_problem(key, "required key is missing")
+    client_auth = _client_auth(section, asked)
+    if client_auth is ClientAuth.NONE and names["client_ca_file"]:
+        message = "expected a client_auth_type that asks for certificates"
+        section.add_problem("client_ca_file", message)
+    if client_auth is ClientAuth.REQUEST and sans is not None:
+        message = "not supported by this exporter beside {}, which verifies no certificate"
+        section.add_problem("client_allowed_sans", message.format(client_auth))
+    return TlsSettings(
+        where=str(path),
+        cert_file=path.parent / names["cert_file"],
+        key_file=path.parent / names["key_file"],
+        client_auth=client_auth,
+        client_ca_file=path.parent / names["client_ca_file"] if names["client_ca_file"] else None,
+        client_allowed_sans=None if sans is None else frozenset(sans),
+        min_version=min_version,
     )
-    return TlsServer(
-        str(path),
-        cert_file or Path(),
-        key_file or Path(),
-        client_auth,
-        client_ca_file,
-        None if sans is None else frozenset(sans),
-        version,
-    )
 
 
-def _version(document: PrometheusYaml, node: yaml.Node | None) -> str:
-    if node is None:
-        return _DEFAULT_VERSION
-    where = "tls_server_config.min_version"
-    version = document.text(node, where)
-    if version not in _VERSIONS:
-        document.complain(node, where, f"expected one of {', '.join(_VERSIONS)}")
-    return version
+def _min_version(section: YamlSection) -> ssl.TLSVersion:
+    if not section.has("min_version"):
+        return ssl.TLSVersion.TLSv1_2
+    version = _VERSIONS.get(section.text("min_version"))
+    if version is None:
+        section.add_problem("min_version", f"expected one of {', '.join(_VERSIONS)}")
+    return version or ssl.TLSVersion.TLSv1_2
 
 
-def _client_auth(document: PrometheusYaml, node: yaml.Node | None, asked: str) -> ClientAuth:
-    where = "tls_server_config.client_auth_type"
-    if asked in _WITHOUT_VERIFYING:
-        document.complain(
-            node,
-            where,
-            f"{asked} is not supported by this exporter:"
-            " Python cannot require a certificate without verifying it;"
-            f" {ClientAuth.REQUIRE_AND_VERIFY} does both",
-        )
-        return ClientAuth.REQUIRE_AND_VERIFY
+def _client_auth(section: YamlSection, asked: str) -> ClientAuth:
     try:
         return ClientAuth(asked or ClientAuth.NONE)
     except ValueError:
-        document.complain(node, where, f"expected one of {', '.join(ClientAuth)}")
-        return ClientAuth.REQUIRE_AND_VERIFY
-
-
-def _check_clients(
-    document: PrometheusYaml, values: Mapping[str, yaml.Node], asked: ClientAuth, has_ca: bool
-) -> None:
-    """Complain of what does not go together."""
-    section = "tls_server_config"
-    if has_ca and asked is ClientAuth.NONE:
-        where = f"{section}.client_ca_file"
-        document.complain(
-            values["client_ca_file"],
-            where,
-            "expected a client_auth_type that asks for certificates",
+        fault = f"expected one of {', '.join(ClientAuth)}"
+    if asked in _WITHOUT_VERIFYING:
+        fault = (
+            f"{asked} is not supported by this exporter:"
+            " Python cannot require a certificate without verifying it;"
+            f" {ClientAuth.REQUIRE_AND_VERIFY} does both"
         )
-    sans = given(values, "client_allowed_sans")
-    if sans is not None and asked is ClientAuth.REQUEST:
-        document.complain(
-            sans,
-            f"{section}.client_allowed_sans",
-            f"not supported by this exporter beside {asked}, which verifies no certificate",
-        )
+    section.add_problem("client_auth_type", fault)
+    return ClientAuth.REQUIRE_AND_VERIFY
 
 
-def _odd_clients(where: str, asked: ClientAuth, sans: tuple[str, ...] | None) -> list[Problem]:
-    oddities = []
-    if asked is ClientAuth.NONE and sans is not None:
+def _odd_clients(tls: TlsSettings) -> Iterator[Problem]:
+    if tls.client_auth is ClientAuth.NONE and tls.client_allowed_sans is not None:
         message = "has no effect without a client_auth_type that verifies certificates"
-        oddities.append(Problem(f"{where}.client_allowed_sans", message))
-    if asked is ClientAuth.REQUEST:
-        message = f"{asked} lets in everybody; no certificate is asked for"
-        oddities.append(Problem(f"{where}.client_auth_type", message))
-    return oddities
+        yield tls.problem("client_allowed_sans", message)
+    if tls.client_auth is ClientAuth.REQUEST:
+        message = f"{tls.client_auth} lets in everybody; no certificate is asked for"
+        yield tls.problem("client_auth_type", message)
 
 
-def _users(document: PrometheusYaml, node: yaml.Node | None) -> dict[str, PasswordHash]:
-    users = {}
-    for name, (text, key) in document.texts_by_key(node, "basic_auth_users").items():
-        try:
-            users[name] = parse_hash(text.encode())
-        except ValueError as error:
-            document.complain(key, f"basic_auth_users.{name}", str(error))
-    return users
-
-
-def _headers(document: PrometheusYaml, node: yaml.Node | None) -> dict[str, str]:
-    section = "http_server_config"
-    where = f"{section}.headers"
-    values = document.fields(node, section, {"headers"}, {"http2"})
-    headers = {}
-    for name, (value, key) in document.texts_by_key(values.get("headers"), where).items():
-        allowed = _HEADERS.get(name)
-        if allowed is None:
-            document.complain(key, f"{where}.{name}", f"expected one of {', '.join(_HEADERS)}")
-        elif allowed and value not in allowed:
-            document.complain(key, f"{where}.{name}", f"expected {' or '.join(allowed)}")
-        elif value:  # blank leaves it out
-            headers[name] = value
-    return headers
+def _header(name: str, value: str) -> str:
+    """Return the value to send; a blank one leaves the header out."""
+    allowed = _HEADERS.get(name)
+    if allowed is None:
+        raise ValueError(f"expected one of {', '.join(_HEADERS)}")
+    if allowed and value not in allowed:
+        raise ValueError(f"expected {' or '.join(allowed)}")
+    return value

@@ -8,41 +8,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, product
 from random import Random
+from typing import NamedTuple
 
 from exporter.clock import SECONDS_A_DAY, midnight
+from exporter.demo.organisation import Organisation, new_id
 from exporter.metrics import FIELD_KINDS, Kind
 
 RawRecord = dict[str, str | int | float]
 """A record as the API writes it."""
 
-_REPOSITORIES = (
-    "support-chat",
-    "checkout",
-    "search",
-    "mobile-app",
-    "data-platform",
-    "docs-assistant",
-    "fraud-review",
-    "hr-portal",
-    "code-review",
-    "marketing",
-    "legal-intake",
-    "sandbox",
-)
-_KEYS = ("production", "staging", "batch", "ci", "developer")
-_MODELS = (
-    # type, model, host, usual input and output tokens of a call, usual latency in ms
-    ("openai", "gpt-4o", "api.openai.com", 1900, 420, 1350),
-    ("openai", "gpt-4o-mini", "api.openai.com", 1200, 260, 620),
-    ("anthropic", "claude-sonnet-4-5", "api.anthropic.com", 2600, 610, 1700),
-    ("anthropic", "claude-haiku-4-5", "api.anthropic.com", 1100, 240, 540),
-    ("google", "gemini-2.5-pro", "generativelanguage.googleapis.com", 2200, 480, 1500),
-    ("google", "gemini-2.5-flash", "generativelanguage.googleapis.com", 900, 210, 430),
-    ("aws", "amazon.nova-pro-v1", "bedrock-runtime.eu-central-1.amazonaws.com", 1500, 330, 980),
-    ("other", "llama-3.3-70b", "llm.example.internal", 1000, 300, 2100),
-)
 _PEOPLE = 40
-_MODELS_A_REPOSITORY = 6
+_BURST = 1800  # seconds
 _HOURS = (2, 1, 1, 1, 1, 2, 4, 9, 16, 22, 24, 23, 18, 20, 24, 23, 20, 15, 9, 7, 6, 5, 4, 3)
 _WEEK = (1.0, 1.06, 1.08, 1.04, 0.9, 0.34, 0.28)
 _GROWTH_A_DAY = 1.002
@@ -52,7 +28,7 @@ _CUMULATIVE = (0, *accumulate(_HOURS))
 
 
 @dataclass(frozen=True, slots=True)
-class _Stream:
+class Stream:
     """One combination of the dimensions and how much it is used on an average working day."""
 
     dimensions: dict[str, str]
@@ -63,17 +39,27 @@ class _Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class _DayOfStream:
+class DayOfStream:
     """What one stream does on one day until its end.
 
-    `violations` are the seconds of the day at which they happen.
+    `violations` are the seconds of the day at which they happen, and `policy` numbers the one that
+    finds the first of them.
     """
 
-    stream: _Stream
+    stream: Stream
     conversation: str
     calls: int
     latency: float
     violations: tuple[int, ...]
+    policy: int
+
+
+class Usage(NamedTuple):
+    """What a stream has done on a day by a moment of it: calls, and the violations in them."""
+
+    plan: DayOfStream
+    calls: int
+    violations: int
 
 
 class Company:
@@ -84,51 +70,62 @@ class Company:
 
     def __init__(self, seed: int = 1) -> None:
         """Invent the company that belongs to a seed."""
+        self.organisation = Organisation(seed)
         self._seed = seed
-        self._streams = tuple(_streams(Random(f"{seed}")))
-        self._day = lru_cache(maxsize=8)(self._whole_day)
+        self._streams = tuple(_streams(Random(f"{seed}"), self.organisation))
+        self._day = lru_cache(maxsize=16)(self._whole_day)
 
     def records(self, day: int, now: float) -> Iterator[RawRecord]:
         """Yield the records of a UTC day (days since 1970) as they stand at a Unix timestamp."""
+        return (_record(day, usage) for usage in self.usage(day, now))
+
+    def usage(self, day: int, now: float) -> Iterator[Usage]:
+        """Yield what lies behind these records."""
         second = min(max(now - midnight(day), 0.0), SECONDS_A_DAY)
         share = _share_of_day(second)
         for plan in self._day(day) if second else ():
             calls = round(plan.calls * share)
             happened = sum(moment <= second for moment in plan.violations)
             if calls:
-                yield _record(day, plan, calls, happened)
+                yield Usage(plan, calls, min(happened, calls))
 
-    def _whole_day(self, day: int) -> Sequence[_DayOfStream]:
+    def _whole_day(self, day: int) -> Sequence[DayOfStream]:
         rng = Random(f"{self._seed}/{day}")
-        level = _WEEK[(day + 3) % 7] * _GROWTH_A_DAY ** (day - _GROWTH_FROM)
+        growth = growth_until(day)
+        level = _WEEK[(day + 3) % 7] * growth
         plans = []
         for stream in self._streams:
             calls = round(stream.calls * level * rng.lognormvariate(0, 0.25))
             latency = stream.latency * rng.uniform(0.85, 1.2)
-            conversation = f"conv-{rng.getrandbits(48):012x}"
+            conversation = new_id(rng)
             violations: tuple[int, ...] = ()
             if rng.random() < 0.04:
-                start, count = rng.randrange(SECONDS_A_DAY - 1800), rng.randint(2, 24)
-                violations = tuple(sorted(start + rng.randrange(1800) for _ in range(count)))
-            plans.append(_DayOfStream(stream, conversation, calls, latency, violations))
+                start, count = rng.randrange(SECONDS_A_DAY - _BURST), rng.randint(2, 24)
+                violations = tuple(sorted(start + rng.randrange(_BURST) for _ in range(count)))
+            policy = rng.randrange(len(self.organisation.policies))
+            plan = DayOfStream(stream, conversation, calls, latency, violations, policy)
+            plans.append(plan)
         return plans
 
 
-def _streams(rng: Random) -> Iterator[_Stream]:
-    people = [f"user-{rng.getrandbits(48):012x}" for _ in range(_PEOPLE)]
-    for name in _REPOSITORIES:
-        repository = f"{name}-{rng.getrandbits(24):06x}"
+def growth_until(day: int) -> float:
+    """Return how much more the company uses on a day than at the beginning of 2026."""
+    return float(_GROWTH_A_DAY ** (day - _GROWTH_FROM))
+
+
+def _streams(rng: Random, organisation: Organisation) -> Iterator[Stream]:
+    people = [new_id(rng) for _ in range(_PEOPLE)]
+    for repository in organisation.repositories:
         size = rng.lognormvariate(2.6, 0.9)
-        keys = [f"{name}-{key}-{rng.getrandbits(24):06x}" for key in _KEYS]
-        weights = [0.6**rank for rank in range(len(keys))]
-        models = rng.sample(_MODELS, _MODELS_A_REPOSITORY)
-        for (key, weight), used in product(zip(keys, weights, strict=True), models):
+        weights = [0.6**rank for rank in range(len(repository.keys))]
+        keys = zip(repository.keys, weights, strict=True)
+        for (key, weight), (llm, used) in product(keys, repository.llms.items()):
             kind, model, host, tokens_in, tokens_out, latency = used
             for user in rng.sample(people, rng.randint(1, 4)):
                 dimensions = {
-                    "repoId": repository,
-                    "aiLlmId": f"{name}-{model}",
-                    "repoAiApiKeyId": key,
+                    "repoId": repository.id,
+                    "aiLlmId": llm.id,
+                    "repoAiApiKeyId": key.id,
                     "llmType": kind,
                     "llmModel": model,
                     "host": host,
@@ -136,7 +133,7 @@ def _streams(rng: Random) -> Iterator[_Stream]:
                 }
                 calls = size * weight * rng.lognormvariate(0.5, 0.8)
                 spread = rng.uniform(0.7, 1.4)
-                yield _Stream(
+                yield Stream(
                     dimensions,
                     calls,
                     tokens_in=int(tokens_in * spread),
@@ -151,8 +148,19 @@ def _share_of_day(second: float) -> float:
     return (_CUMULATIVE[hour] + _HOURS[hour] * (second / 3600 - hour)) / _CUMULATIVE[-1]
 
 
-def _record(day: int, plan: _DayOfStream, calls: int, happened: int) -> RawRecord:
-    told = _told(plan, calls, happened)
+def high_of(violations: int) -> int:
+    """Return how many of a stream's first violations of a day are of high severity."""
+    return (violations + 3) // 6
+
+
+def medium_of(violations: int) -> int:
+    """Return how many of a stream's first violations of a day are of medium severity."""
+    return (violations + 1) // 3
+
+
+def _record(day: int, usage: Usage) -> RawRecord:
+    plan, calls, _ = usage
+    told = _told(usage)
     usual = {Kind.COUNT: calls, Kind.BIG_COUNT: calls, Kind.MEAN: told["latency_ms"]}
     amounts = {field: told.get(field, usual[kind]) for field, kind in FIELD_KINDS.items()}
     written = {
@@ -167,10 +175,11 @@ def _record(day: int, plan: _DayOfStream, calls: int, happened: int) -> RawRecor
     }
 
 
-def _told(plan: _DayOfStream, calls: int, happened: int) -> dict[str, int | float]:
+def _told(usage: Usage) -> dict[str, int | float]:
     """Return the amounts that the company has a story for; every other field gets a usual one."""
-    stream, violations = plan.stream, min(happened, calls)
-    high, medium = (violations + 3) // 6, (violations + 1) // 3
+    plan, calls, violations = usage
+    stream = plan.stream
+    high, medium = high_of(violations), medium_of(violations)
     return {
         "apiCalls": calls,
         "tokensIn": calls * stream.tokens_in,

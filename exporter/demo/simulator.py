@@ -1,4 +1,4 @@
-"""A Flashback API on loopback: sign-in, refresh with rotation, and daily statistics.
+"""A Flashback API on loopback: sign-in, refresh with rotation, daily statistics and the account.
 
 It misbehaves on request.
 """
@@ -7,7 +7,7 @@ import asyncio
 import base64
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from starlette.routing import Route
 from exporter.api.auth import LOGIN, REFRESH
 from exporter.api.daily import DAILY
 from exporter.clock import Clock, utc_day
+from exporter.demo.account_answers import AccountAnswers, Answer
 from exporter.demo.company import Company, RawRecord
 from exporter.steps import in_runs, one_a_step
 
@@ -37,6 +38,9 @@ _ALL_OF = {
     "userUuid": "userUuid",
     "conversationUuid": "conversationUuid",
 }
+
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,11 @@ class Simulator:
         routes = [
             Route(LOGIN, self._login, methods=["POST"]),
             Route(REFRESH, self._refreshed, methods=["POST"]),
-            Route(DAILY, self._daily),
+            Route(DAILY, self._signed_in_only(self._daily)),
         ]
+        account = AccountAnswers(company, clock, EMAIL).by_endpoint
+        for endpoint, answer in account.items():
+            routes.append(Route(endpoint, self._signed_in_only(_in_json(answer))))
         self.app = Starlette(
             routes=routes, middleware=[Middleware(GZipMiddleware, minimum_size=500)]
         )
@@ -123,17 +130,30 @@ class Simulator:
                 "refreshToken": refresh,
                 "tokenId": str(self._issued),
                 "expiresAt": claims["exp"],
-                "user": {"id": "demo", "email": EMAIL, "name": "Demo", "orgId": "demo"},
+                "user": {
+                    "id": "demo",
+                    "email": EMAIL,
+                    "name": "Demo",
+                    "orgId": self._company.organisation.id,
+                },
             }
         )
 
+    def _signed_in_only(self, answer: Handler) -> Handler:
+        """Return a handler that answers as another one does, to those who have a token."""
+
+        async def respond(request: Request) -> Response:
+            self.requests.append((request.url.path, dict(request.query_params)))
+            if fault := await self._fault(request):
+                return fault
+            token = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if self._access.get(token, 0) <= self._clock.time():
+                return JSONResponse({"success": False, "error_code": "TOKEN_EXPIRED"}, 401)
+            return await answer(request)
+
+        return respond
+
     async def _daily(self, request: Request) -> Response:
-        self.requests.append((DAILY, dict(request.query_params)))
-        if fault := await self._fault(request):
-            return fault
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._access.get(token, 0) <= self._clock.time():
-            return JSONResponse({"success": False, "error_code": "TOKEN_EXPIRED"}, 401)
         today = utc_day(self._clock.time())
         try:
             end = _day(request.query_params.get("endDate"), today)
@@ -176,6 +196,13 @@ class Simulator:
             body = fault.body
         headers = {"Content-Type": "application/json", **fault.headers}
         return StreamingResponse(_dripping(body, fault.seconds_a_byte), fault.status, headers)
+
+
+def _in_json(answer: Answer) -> Handler:
+    async def respond(request: Request) -> Response:
+        return JSONResponse(await answer(request.query_params))
+
+    return respond
 
 
 async def _dripping(body: bytes, seconds_a_byte: float) -> AsyncIterator[bytes]:

@@ -176,7 +176,8 @@ def _lines(column: Column, values: _Values, rows: Sequence[str]) -> list[str]:
     """Return the lines of one run of a column."""
     parts = [_written(column.before), _ROW if any(rows) else "", _written(column.after)]
     labels = ",".join(filter(None, parts))
-    head, _, tail = f"{column.name}{{{labels}}} ".partition(_ROW)
+    braces = f"{{{labels}}}" if labels else ""
+    head, _, tail = f"{column.name}{braces} ".partition(_ROW)
 
     lines = [
         f"{head}{row}{tail}{value}\n"

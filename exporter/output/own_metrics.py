@@ -170,6 +170,13 @@ _TABLE = (
         "Times that the state file could not be written.",
         lambda status: status.state_write_failures,
     ),
+    OwnMetric(
+        "flashback_exporter_account_up",
+        "gauge",
+        ("endpoint",),
+        "1 where the last answer about the account was good; absent where it is not offered.",
+        lambda status: (((path,), up) for path, up in status.account.up.items()),
+    ),
     REQUESTS,
     REQUEST_DURATION,
     _single(

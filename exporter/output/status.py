@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from exporter.statistics.account import AccountState
 from exporter.statistics.state import QueryState
 
 
@@ -26,6 +27,8 @@ class Status:
     next_polls: Mapping[str, float]
     """Seconds until each query is polled next; one that is not scheduled has none."""
     scheduler_alive: bool
+    account: AccountState
+    """What is known of the account, and how its endpoints fare."""
     token_expires_at: float
     """When the access token in use expires, in Unix seconds; 0 where that is not known."""
     state_write_failures: int

@@ -4,6 +4,7 @@ from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import structlog
@@ -17,7 +18,9 @@ from exporter.polling.attempts import ATTEMPTS, Attempts
 from exporter.statistics.counters import Changes, Counters
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import RejectedRecordError, Rejection, parse_record
+from exporter.statistics.rows import OddRowError, Row, as_raw
 from exporter.statistics.state import Outcome
+from exporter.steps import collect_new
 
 _LOGGED_REJECTIONS = 3
 
@@ -141,8 +144,21 @@ class Poll:
             message = f"none of the {noted.rejected.total()} records is valid"
             raise PollError(Reason.INVALID_RESPONSE, message)
 
-    def _add(self, raw_records: list[Any], grouping: Grouping, noted: _Noted) -> None:
-        for raw in raw_records:
+    def _add(self, found: list[Any], grouping: Grouping, noted: _Noted) -> None:
+        """Add what an answer held: rows together, and all else one by one."""
+        for kind, alike in groupby(found, type):
+            records = list(alike)
+            if kind is Row:
+                try:
+                    grouping.add_rows(records)
+                    continue
+                except OddRowError:
+                    records = [as_raw(row) for row in records]
+            self._add_carefully(records, grouping, noted)
+        collect_new()
+
+    def _add_carefully(self, records: list[Any], grouping: Grouping, noted: _Noted) -> None:
+        for raw in records:
             try:
                 record = parse_record(raw, grouping.window)
                 grouping.add(record)

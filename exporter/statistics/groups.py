@@ -4,16 +4,18 @@ No sum is ever lost: what a query's groups show adds up to what its records said
 """
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import add
+from typing import Any
 
 from exporter.config.sections import Query
 from exporter.errors import PollError, Reason
 from exporter.metrics import CALLS, DIMENSIONS
-from exporter.statistics.records import Amounts, Record
-from exporter.steps import in_runs, in_steps, let_go, one_a_step
+from exporter.statistics import rows
+from exporter.statistics.records import Amounts, Record, label_values
+from exporter.steps import collect_all, collect_new, in_runs, in_steps, let_go, one_a_step
 
 OTHER = "other"
 MAX_FOUND = 500_000
@@ -52,6 +54,7 @@ class Grouping:
         self._max_found = max_found
         self._max_groups = query.max_groups
         self._other = (OTHER,) * len(query.labels)
+        self._labels = query.labels
         self._positions = [list(DIMENSIONS).index(label) for label in query.labels]
         self._nothing: _Sums = [None] * len(window)
         self.found: dict[Key, _Sums] = {}
@@ -61,11 +64,22 @@ class Grouping:
         """Add one record to its group and day. Raises PollError `too_large` beyond `max_found`."""
         dimensions = record.dimensions
         key = tuple([dimensions[position] for position in self._positions])
-        sums = self.found.get(key)
-        if sums is None:
-            sums = self._new(key)
-        _add(sums, self._place[record.day], record.amounts)
+        _add(self._sums(key), self._place[record.day], record.amounts)
         self.records += 1
+
+    def add_rows(self, many: Sequence[Any]) -> None:
+        """Add many rows as `add` adds the same records.
+
+        Raises OddRowError where a row is odd, and has added none then; PollError like `add`.
+        """
+        found = self.found
+        keys = rows.keys(many, self._labels)
+        places = rows.places(many, self._place)
+        for key, place, amounts in zip(keys, places, rows.amounts(many), strict=True):
+            # A key that was found needs no cutting or mending; the others are looked at.
+            sums = found.get(key) or self._sums(label_values(key))
+            _add(sums, place, amounts)
+        self.records += len(many)
 
     async def snapshot(self, previous: Snapshot | None = None) -> Snapshot:
         """Return the finished sums, with at most `max_groups` groups beside `other`.
@@ -78,7 +92,11 @@ class Grouping:
         newcomers = [key async for key in in_steps(found) if key not in standing and key != other]
         winners = await self._busiest(newcomers, self._room_beside(standing))
 
-        shown = {key: self._amounts(key) async for key in in_steps(chain(standing, winners))}
+        shown: dict[Key, DailyAmounts] = {}
+        async for run in one_a_step(in_runs(chain(standing, winners))):
+            amounts = [self._amounts(key) for key in run]
+            collect_new()  # so that it never looks at them again, nor at the dictionary
+            shown.update(zip(run, amounts, strict=True))
         folded = [key async for key in in_steps(found) if key not in shown and key != other]
         if folded or other in found:
             shown[other] = await self._together(chain([other], folded))
@@ -88,6 +106,14 @@ class Grouping:
         """Forget all sums, so that nothing large is left to be freed at once."""
         async for _ in in_steps(range(len(self.found))):
             self.found.popitem()
+        collect_all()
+
+    def _sums(self, key: Key) -> _Sums:
+        """Return where a group is added up."""
+        sums = self.found.get(key)
+        if sums is None:
+            sums = self._new(key)
+        return sums
 
     def _new(self, key: Key) -> _Sums:
         if len(self.found) >= self._max_found:

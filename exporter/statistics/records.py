@@ -106,16 +106,20 @@ def _day(timestamp: Any, window: Container[int]) -> int:
     raise RejectedRecordError(Rejection.OUTSIDE_WINDOW, _TIMESTAMP)
 
 
-def _labels(dimensions: tuple[Any, ...], lacking: list[str]) -> tuple[str, ...]:
-    """Return the dimensions as label values."""
-    try:
-        together = "".join(dimensions)
-    except TypeError:
-        dimensions = _filled_in(dimensions, lacking)
-        together = "".join(dimensions)
+def label_values(dimensions: tuple[str, ...]) -> tuple[str, ...]:
+    """Return any strings without lone surrogates, each cut to MAX_LABEL_BYTES of UTF-8."""
+    together = "".join(dimensions)
     if together.isascii() and len(together) <= MAX_LABEL_BYTES:
         return dimensions  # nearly always: nothing to cut or mend
     return tuple(map(_label, dimensions))
+
+
+def _labels(dimensions: tuple[Any, ...], lacking: list[str]) -> tuple[str, ...]:
+    """Return the dimensions as label values."""
+    try:
+        return label_values(dimensions)
+    except TypeError:
+        return label_values(_filled_in(dimensions, lacking))
 
 
 def _filled_in(dimensions: tuple[Any, ...], lacking: list[str]) -> tuple[str, ...]:
@@ -129,7 +133,6 @@ def _filled_in(dimensions: tuple[Any, ...], lacking: list[str]) -> tuple[str, ..
 
 
 def _label(value: str) -> str:
-    """Return any string without lone surrogates, cut to MAX_LABEL_BYTES of UTF-8."""
     cut = value[:MAX_LABEL_BYTES]
     if cut.isascii():
         return cut

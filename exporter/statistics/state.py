@@ -1,6 +1,6 @@
 """What is known about each query: frozen values, replaced as a whole after each poll."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -49,6 +49,14 @@ class Shown:
     snapshot: Snapshot | None
     counters: Mapping[Key, Amounts]
     together: bool
+
+    @property
+    def groups(self) -> Iterator[Key]:
+        """The groups that have a series, some of them twice."""
+        if self.snapshot:
+            yield from self.snapshot.groups
+        if not (self.snapshot and self.together):
+            yield from self.counters
 
 
 @dataclass(frozen=True, slots=True)

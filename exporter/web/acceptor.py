@@ -42,8 +42,7 @@ class Acceptor:
         self._new_connection = new_connection
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._arriving: set[asyncio.Task[None]] = set()
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._arriving: dict[asyncio.Task[None], Connection] = {}
         self._go_on()
 
     def close(self) -> None:
@@ -51,12 +50,13 @@ class Acceptor:
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
-        for handshake in self._handshakes:
-            handshake.cancel()
+        for connecting, connection in self._arriving.items():
+            if connection.tls:
+                connecting.cancel()
 
     async def wait_closed(self) -> None:
         """Wait for those who were just arriving."""
-        await asyncio.gather(*self._arriving, *self._handshakes, return_exceptions=True)
+        await asyncio.gather(*self._arriving, return_exceptions=True)
 
     def _go_on(self) -> None:
         self._loop.add_reader(self._listener, self._accept)
@@ -68,12 +68,12 @@ class Acceptor:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                self._rest(error)
+                self._try_later(error)
                 return
             self._welcome(client)
 
-    def _rest(self, error: OSError) -> None:
-        """Try again a little later, with room that was made where that was the reason."""
+    def _try_later(self, error: OSError) -> None:
+        """Pause for a moment; where descriptors or memory have run out, make room before."""
         if error.errno in _EXHAUSTED:
             self._connections.make_room(self._loop.time())
         self._loop.remove_reader(self._listener)
@@ -84,22 +84,19 @@ class Acceptor:
         if not self._connections.admit(connection):
             client.close()
             return
-        connect = self._connect(connection, client)
-        task = self._loop.create_task(connect, name="connect")
-        tasks = self._arriving
+        connecting = self._loop.create_task(self._connect(connection, client), name="connect")
+        self._arriving[connecting] = connection
         if connection.tls:
-            tasks = self._handshakes
-            connection.handshake = task
-        tasks.add(task)
+            connection.handshake = connecting
 
-        def arrived(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
+        def arrived(connecting: asyncio.Task[None]) -> None:
+            del self._arriving[connecting]
             connection.handshake = None
             if not connection.began:  # also where the task was cancelled before it ran
                 client.close()
                 self._connections.discard(connection)
 
-        task.add_done_callback(arrived)
+        connecting.add_done_callback(arrived)
 
     async def _connect(self, connection: Connection, client: socket.socket) -> None:
         client.setblocking(False)

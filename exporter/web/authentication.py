@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
-from collections.abc import Coroutine, Iterable, Mapping
+import re
+from collections.abc import Coroutine, Mapping
 
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,8 +13,8 @@ from exporter.config.password_hash import PasswordHash
 from exporter.web.access import Access
 from exporter.web.passwords import Passwords
 
-_SCHEME = b"basic "
-_LINE_ENDS = str.maketrans({chr(code): " " for code in (*range(32), 127)})
+_SCHEME = "basic "
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Authentication:
@@ -27,23 +29,25 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, or hand the request on."""
         config = self._access.config
+        app = self._app
         if config.headers:
             send = _adding(config.headers, send)
-        app = self._app
-        if config.users:
-            header = _authorization(scope["headers"])
-            if header is None or not await self._is_right(config.users, header, receive):
-                app = PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": "Basic"})
+        if config.users and not await self._may_pass(config.users, scope, receive):
+            app = PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": "Basic"})
         await app(scope, receive, send)
 
-    async def _is_right(
-        self, users: Mapping[str, PasswordHash], header: bytes, receive: Receive
+    async def _may_pass(
+        self, users: Mapping[str, PasswordHash], scope: Scope, receive: Receive
     ) -> bool:
-        """Whether a header shows a right password; any other takes as long as a wrong one."""
+        """Whether a request shows a right password; any other takes as long as a wrong one."""
+        header = Headers(scope=scope).get("authorization")
+        if header is None:
+            return False
         credentials = _credentials(header)
-        if credentials and self._passwords.know(users, *credentials):
+        user, password = credentials or (b"", b"")
+        if credentials and self._passwords.know(users, user, password):
             return True
-        checking = self._passwords.accept(users, *(credentials or (b"", b"")))
+        checking = self._passwords.accept(users, user, password)
         return await _unless_gone(checking, receive) and credentials is not None
 
 
@@ -64,11 +68,7 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    return next((value for name, value in headers if name == b"authorization"), None)
-
-
-def _credentials(header: bytes) -> tuple[bytes, bytes] | None:
+def _credentials(header: str) -> tuple[bytes, bytes] | None:
     """Return user and password of a header of the scheme Basic, as Go reads it."""
     scheme, encoded = header[: len(_SCHEME)], header[len(_SCHEME) :]
     if scheme.lower() != _SCHEME or len(encoded) % 4:  # Python overlooks padding that is too long
@@ -83,15 +83,15 @@ def _credentials(header: bytes) -> tuple[bytes, bytes] | None:
 
 def _adding(headers: Mapping[str, str], send: Send) -> Send:
     """Return a way to send that adds headers, in place of an answer's own of these names."""
-    added = {
-        name.lower().encode(): value.translate(_LINE_ENDS).strip().encode()
-        for name, value in headers.items()
-    }
+    added = {}
+    for name, value in headers.items():
+        line = _CONTROLS.sub(" ", value).strip()
+        # It goes out as UTF-8, and Starlette writes Latin-1.
+        added[name] = line.encode().decode("latin-1")
 
     async def adding(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = [pair for pair in message.get("headers", ()) if pair[0].lower() not in added]
-            message = {**message, "headers": [*own, *added.items()]}
+            MutableHeaders(scope=message).update(added)
         await send(message)
 
     return adding

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from enum import Enum
 from typing import Any
 
 import h11
@@ -16,7 +17,7 @@ from exporter.web.limits import (
     STALL_PATIENCE,
     most_connections,
 )
-from exporter.web.tls import ServerTls
+from exporter.web.tls import TlsInUse
 
 # Bytes of an answer that wait to be encrypted; asyncio's own limit is 8 times that.
 _MOST_UNSENT = 1 << 16
@@ -28,14 +29,21 @@ _PAUSE_OF_WARNINGS = 60.0  # seconds
 _log = structlog.get_logger(__name__)
 
 
+class _Phase(Enum):
+    """What a client is doing, and for how many seconds it may."""
+
+    ASKING = REQUEST_PATIENCE
+    """From connecting, or its first byte, until the headers of a request are whole."""
+    ANSWERED = ANSWER_PATIENCE
+    """From then on until the last byte of the answer has left this process."""
+    IDLE = IDLE_PATIENCE
+    """Between an answer and the next request."""
+
+
 class Connection(H11Protocol):
-    """One client, with a limit in time for each thing that it does; uvicorn would wait for ever.
+    """One client, with a limit in time for each of its phases; uvicorn would wait for ever."""
 
-    It is asking (from connecting or its first byte until the headers of a request are whole), being
-    answered (until the last byte of the answer has left this process) or idle.
-    """
-
-    def __init__(self, connections: "Connections", tls: ServerTls | None, **options: Any) -> None:
+    def __init__(self, connections: "Connections", tls: TlsInUse | None, **options: Any) -> None:
         """Belong to `connections`, with TLS or in plain text; the options are uvicorn's."""
         super().__init__(**options)
         self._connections = connections
@@ -52,7 +60,7 @@ class Connection(H11Protocol):
         self.waiting_since = self.loop.time()
         """When it connected, or when its last answer was taken; by the time of the event loop."""
         self.app_state = {"connection": self}
-        self._enter(REQUEST_PATIENCE)
+        self._enter(_Phase.ASKING)
 
     @property
     def answering(self) -> bool:
@@ -73,20 +81,19 @@ class Connection(H11Protocol):
             return
         if self.answering:
             reset = struct.pack("ii", 1, 0)
-            self.transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, reset
-            )
+            own_socket = self.transport.get_extra_info("socket")
+            own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
         self.transport.abort()
 
     def is_overdue(self, now: float) -> bool:
         """Whether the client has taken longer than it may."""
-        if self._patience != ANSWER_PATIENCE:
-            return now - self._since >= self._patience
-        if not self.answering:
-            self._rest()
-            return False
-        self._note_progress(now)
-        return now - self._since >= ANSWER_PATIENCE or now - self._moved >= STALL_PATIENCE
+        if self._phase is _Phase.ANSWERED:
+            if not self.answering:
+                self._wait_for_the_next()
+            self._note_progress(now)
+            if now - self._moved >= STALL_PATIENCE:
+                return True
+        return now - self._since >= self._phase.value
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
@@ -97,9 +104,9 @@ class Connection(H11Protocol):
         if self._unwanted:
             transport.abort()
 
-    def _begin_after_handshake(self, transport: asyncio.Transport, tls: ServerTls) -> None:
+    def _begin_after_handshake(self, transport: asyncio.Transport, tls: TlsInUse) -> None:
         """Count the time anew; a certificate without an allowed name ends it at once."""
-        self._enter(REQUEST_PATIENCE)
+        self._enter(_Phase.ASKING)
         transport.set_write_buffer_limits(_MOST_UNSENT)
         close = transport.close
         # uvicorn closes twice at times; asyncio's TLS transport then fails at what is asked next.
@@ -126,22 +133,22 @@ class Connection(H11Protocol):
             if self.transport.is_closing():
                 return
             super().data_received(data[start : start + _SLICE])
-        if self._asked and len(self.conn.trailing_data[0]) > _MOST_BEHIND:
-            self.cut_off()
         if self._asked:
-            if self._patience != ANSWER_PATIENCE:
-                self._enter(ANSWER_PATIENCE)
-        elif self._patience == IDLE_PATIENCE:
-            self._enter(REQUEST_PATIENCE)
+            if len(self.conn.trailing_data[0]) > _MOST_BEHIND:
+                self.cut_off()
+            if self._phase is not _Phase.ANSWERED:
+                self._enter(_Phase.ANSWERED)
+        elif self._phase is _Phase.IDLE:
+            self._enter(_Phase.ASKING)
 
     def on_response_complete(self) -> None:
         """Go on once the application has finished an answer; the client may still be taking it."""
         super().on_response_complete()
         self._unset_keepalive_if_required()  # it would begin before the answer has been taken
         if self._asked:
-            self._enter(ANSWER_PATIENCE)  # the next request came with this one
+            self._enter(_Phase.ANSWERED)  # the next request came with this one
         elif not self.answering:
-            self._rest()
+            self._wait_for_the_next()
 
     def resume_writing(self) -> None:
         """Go on with an answer of which the client has taken something."""
@@ -174,15 +181,14 @@ class Connection(H11Protocol):
     def _unsent_bytes(self) -> int:
         return self.transport.get_write_buffer_size() if self._connected else 0
 
-    def _enter(self, patience: float) -> None:
-        """Begin to wait for the client in another way, for so many seconds."""
-        self._patience = patience
+    def _enter(self, phase: _Phase) -> None:
+        self._phase = phase
         self._since = self._moved = self.loop.time()
 
-    def _rest(self) -> None:
+    def _wait_for_the_next(self) -> None:
         """Wait for the next request, of which a part may have come."""
         self.waiting_since = self.loop.time()
-        self._enter(REQUEST_PATIENCE if self.conn.trailing_data[0] else IDLE_PATIENCE)
+        self._enter(_Phase.ASKING if self.conn.trailing_data[0] else _Phase.IDLE)
 
     def _note_progress(self, now: float) -> None:
         """Look whether the client has taken a byte since the last look, or has had none to take."""
@@ -208,7 +214,8 @@ class Connections:
 
     def admit(self, newcomer: Connection) -> bool:
         """Give a newcomer a place, and return whether there was one."""
-        if len(self._open) >= self._most and not self.make_room(newcomer.loop.time()):
+        is_full = len(self._open) >= self._most
+        if is_full and not self.make_room(newcomer.loop.time()):
             return False
         self._open.add(newcomer)
         return True

@@ -40,15 +40,15 @@ def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
 
 
 def _choices(headers: Sequence[str]) -> Iterator[Choice]:
-    for entry in ",".join(headers).split(","):
-        name, *given = (part.strip().lower() for part in entry.split(";"))
+    for entry in ",".join(headers).lower().split(","):
+        name, *given = entry.split(";")
         options = dict(map(_option, given))
-        yield Choice(name, options, _quality(options.get("q", "1")))
+        yield Choice(name.strip(), options, _quality(options.get("q", "1")))
 
 
 def _option(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
-    return key.strip(), value.strip(' "')
+    return key.strip(), value.strip(' "\t')
 
 
 def _quality(text: str) -> float:

@@ -13,6 +13,7 @@ from exporter.statistics.state import QueryState
 
 _STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
 
+_FAILED_RELOAD = "the last reload failed, the one before is in use"
 _COLUMNS = """\
 <th>Query</th><th>State</th><th>Age of data</th><th>Next poll</th>
 <th class="n">Records</th><th class="n">Groups</th><th class="n">Series</th>\
@@ -25,7 +26,11 @@ def render_page(status: Status, telemetry_path: str, notice: str) -> str:
     It loads nothing else, and asks to be loaded again every 15 seconds.
     """
     verdict, tone = _verdict(list(status.states.values()), status.now)
-    reloaded = f"{_reload(status)}, from {_instant(status.reloaded_at)}"
+    reload = "good" if status.reload_successful else _FAILED_RELOAD
+    reloaded = f"{reload}, from {_instant(status.reloaded_at)}"
+    expires_at = status.token_expires_at
+    token = f"valid until {_instant(expires_at)}" if expires_at else "expiry not known"
+    on_top = f'<p class="verdict wait">{escape(notice)}</p>' if notice else ""
 
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -34,11 +39,11 @@ def render_page(status: Status, telemetry_path: str, notice: str) -> str:
 {_STYLE}</style></head><body><main>
 <header><h1>flashback-exporter</h1><span>{escape(__version__)}</span>\
 <nav>{_links(telemetry_path)}</nav></header>
-{_notice(notice)}<p class="verdict {tone}" role="status">{escape(verdict)}</p>
+{on_top}<p class="verdict {tone}" role="status">{escape(verdict)}</p>
 <div class="frame"><table><thead><tr>{_COLUMNS}</tr></thead>
 <tbody>{_rows(status)}</tbody></table></div>
 <dl><dt>Time</dt><dd>{_instant(status.time)}</dd>\
-<dt>Access token</dt><dd>{_expiry(status.token_expires_at)}</dd>
+<dt>Access token</dt><dd>{token}</dd>
 <dt>Configuration</dt><dd>{reloaded}</dd></dl>
 </main></body></html>
 """
@@ -47,20 +52,6 @@ def render_page(status: Status, telemetry_path: str, notice: str) -> str:
 def _links(telemetry_path: str) -> str:
     links = {telemetry_path: "Metrics", "/-/healthy": "Healthy", "/-/ready": "Ready"}
     return "".join(f'<a href="{escape(path)}">{text}</a>' for path, text in links.items())
-
-
-def _notice(notice: str) -> str:
-    return f'<p class="verdict wait">{escape(notice)}</p>' if notice else ""
-
-
-def _expiry(expires_at: float) -> str:
-    return f"valid until {_instant(expires_at)}" if expires_at else "expiry not known"
-
-
-def _reload(status: Status) -> str:
-    if status.reload_successful:
-        return "good"
-    return "the last reload failed, the one before is in use"
 
 
 def _verdict(states: Sequence[QueryState], now: float) -> tuple[str, str]:
@@ -88,7 +79,8 @@ def _rows(status: Status) -> str:
     def rank(state: QueryState) -> tuple[bool, bool]:
         return not _failing(state, status.now), state.last is not None
 
-    return "".join(_row(state, status) for state in sorted(status.states.values(), key=rank))
+    ranked = sorted(status.states.values(), key=rank)
+    return "".join(_row(state, status) for state in ranked)
 
 
 def _row(state: QueryState, status: Status) -> str:
@@ -171,8 +163,11 @@ def _error(state: QueryState, now: float) -> str:
 
 
 def _question(query: Query) -> str:
-    given = {name: values for name, values in query.filters.model_dump().items() if values}
-    filters = [f"<code>{escape(name)}={escape(', '.join(of))}</code>" for name, of in given.items()]
+    filters = [
+        f"<code>{escape(name)}={escape(', '.join(values))}</code>"
+        for name, values in query.filters
+        if values
+    ]
     labels = escape(", ".join(query.labels)) or "nothing"
     return f"{''.join(filters) or 'no filters'}<small>by {labels}</small>"
 

@@ -1,7 +1,6 @@
 """Checks passwords against bcrypt hashes: off the event loop, and a right one only once."""
 
 import asyncio
-import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
@@ -44,7 +43,13 @@ class Passwords:
     def know(self, users: Mapping[str, PasswordHash], user: bytes, password: bytes) -> bool:
         """Whether this was the password of this user before, and still is."""
         hashed = _hash_of(users, user)
-        return hashed is not None and self._recall(self._mark(user, hashed, password))
+        if hashed is None:
+            return False
+        mark = self._mark(user, hashed, password)
+        if mark not in self._known:
+            return False
+        self._known.move_to_end(mark)
+        return True
 
     async def accept(self, users: Mapping[str, PasswordHash], user: bytes, password: bytes) -> bool:
         """Whether this is the password of this user; takes as long for one who does not exist."""
@@ -64,24 +69,16 @@ class Passwords:
 
     def _stand_in(self, users: Mapping[str, PasswordHash], user: bytes) -> PasswordHash:
         """Return some user's hash, always the same for a name, so that costs tell nothing."""
+        number = int.from_bytes(self._digest(user))
         hashes = list(users.values())
-        return hashes[int.from_bytes(self._digest(user)[:8], "big") % len(hashes)]
+        return hashes[number % len(hashes)]
 
     def _mark(self, user: bytes, hashed: PasswordHash, password: bytes) -> bytes:
         return self._digest(user, hashed.salt, hashed.digest, password[:_LONGEST])
 
     def _digest(self, *parts: bytes) -> bytes:
-        digest = hashlib.blake2b(key=self._secret, digest_size=32)
-        for part in parts:
-            digest.update(len(part).to_bytes(8, "big"))
-            digest.update(part)
-        return digest.digest()
-
-    def _recall(self, mark: bytes) -> bool:
-        if mark not in self._known:
-            return False
-        self._known.move_to_end(mark)
-        return True
+        unambiguous = repr(parts).encode()
+        return hmac.digest(self._secret, unambiguous, "sha256")
 
     def _remember(self, mark: bytes) -> None:
         self._known[mark] = None
@@ -90,9 +87,10 @@ class Passwords:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[bool]:
-        """Wait for a turn, which who came last has next: under a flood, the first wait in vain.
+        """Wait for a turn, and hand out whether there was one.
 
-        Where too many wait, the one that came first goes without: False.
+        Whoever came last is next: under a flood of guesses, those wait in vain that came first.
+        Where too many wait, the one that came first goes without.
         """
         if self._busy and not await self._queue():
             yield False

@@ -19,8 +19,9 @@ from exporter.web.access import Access
 from exporter.web.authentication import Authentication
 from exporter.web.connections import Connection, Connections
 
-_GRACE = 1  # seconds for scrapes under way when the process ends
-_ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
+_GRACE = 0.5  # seconds for scrapes under way when the process ends
+_LAST_RESORT = 2  # seconds, after which uvicorn gives up and says so
+_ORIGIN = re.compile(r"^https?://[^/]*", re.IGNORECASE)  # of a request line with a whole URL
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 
@@ -42,26 +43,22 @@ def bind(address: tuple[str, int]) -> list[socket.socket]:
     Raises ListenError.
     """
     host, port = address
-    shown = _joined(host, port)
+    where = f"cannot listen on {_joined(host, port)}"
     try:
         if not host and socket.has_dualstack_ipv6():
             return [_listening(socket.AF_INET6, ("::", port), dual=True)]
         found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        return [
-            _listening(family, place)
-            for family, place in dict.fromkeys((info[0], info[4]) for info in found)
-        ]
+        places = dict.fromkeys((family, place) for family, _, _, _, place in found)
+        return [_listening(family, place) for family, place in places]
     except UnicodeError:
-        raise ListenError(f"cannot listen on {shown}: that is no host name") from None
+        raise ListenError(f"{where}: that is no host name") from None
+    except socket.gaierror as error:
+        what = error.strerror
     except OSError as error:
-        what = (
-            error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        )
-        raise ListenError(
-            f"cannot listen on {shown}: {what}; choose another --web.listen-address"
-        ) from None
+        what = os.strerror(error.errno or 0)
+    raise ListenError(f"{where}: {what}; choose another --web.listen-address")
 
 
 def _listening(family: int, place: Any, *, dual: bool = False) -> socket.socket:
@@ -132,7 +129,7 @@ def serving(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE + 1,
+        timeout_graceful_shutdown=_LAST_RESORT,
     )
     return Server(config, connections or Connections(), access)
 
@@ -141,9 +138,9 @@ def _forgiving(app: ASGIApp) -> ASGIApp:
     """Return the application for clients who name the whole URL, as to a proxy, or go away."""
 
     async def forgiving(scope: Scope, receive: Receive, send: Send) -> None:
-        absolute = _ORIGIN.match(scope["path"])
-        if absolute:
-            scope = {**scope, "path": scope["path"][absolute.end() :] or "/"}
+        path = _ORIGIN.sub("", scope["path"]) or "/"
+        if path != scope["path"]:
+            scope = {**scope, "path": path}
         with suppress(ClientDisconnect):
             await app(scope, receive, send)
 
@@ -160,14 +157,14 @@ def bound(sockets: Sequence[socket.socket]) -> list[str]:
 
 def addresses(sockets: Sequence[socket.socket]) -> list[str]:
     """Return `host:port` of each socket, as it stands in a URL on this machine."""
-    places = [listener.getsockname()[:2] for listener in sockets]
     anywhere = ("::", "0.0.0.0")  # noqa: S104 - what is bound to all addresses is found here too
+    places = [listener.getsockname()[:2] for listener in sockets]
     return [_joined("localhost" if host in anywhere else host, port) for host, port in places]
 
 
 def on_loopback(sockets: Sequence[socket.socket]) -> bool:
     """Whether nobody but this machine reaches any of the sockets."""
-    hosts = [listener.getsockname()[0].partition("%")[0] for listener in sockets]
+    hosts = [listener.getsockname()[0] for listener in sockets]
     return all(ipaddress.ip_address(host).is_loopback for host in hosts)
 
 

@@ -4,27 +4,21 @@ import ipaddress
 import re
 import ssl
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.config.web import ClientAuth, TlsServer
-from exporter.errors import ConfigError, Problem
+from exporter.config.web import TlsSettings
+from exporter.errors import ConfigError, Problem, refuse
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN (?:(?!ENCRYPTED)[A-Z0-9 ]+ )?PRIVATE KEY-----(?!\s+Proc-Type)")
-_VERSIONS = {
-    "TLS10": ssl.TLSVersion.TLSv1,
-    "TLS11": ssl.TLSVersion.TLSv1_1,
-    "TLS12": ssl.TLSVersion.TLSv1_2,
-    "TLS13": ssl.TLSVersion.TLSv1_3,
-}
-_OLD = ("TLS10", "TLS11")
+_ANYTHING = re.compile(b"")
 
 
 @dataclass(frozen=True, slots=True)
-class ServerTls:
+class TlsInUse:
     """What a handshake is made with, and which of the clients' certificates are good.
 
     None: all that are verified.
@@ -40,22 +34,22 @@ class ServerTls:
         return not self.allowed_sans.isdisjoint(_names(certificate or {}))
 
 
-def server_tls(settings: TlsServer) -> ServerTls:
+def tls_in_use(settings: TlsSettings) -> TlsInUse:
     """Return TLS as the settings say, from the files as they are now.
 
     Raises ConfigError where they cannot be used.
     """
-    _check_files(settings)
+    refuse(_faults(settings))
     try:
         context = _context(settings)
     except (OSError, ValueError) as error:
         what = getattr(error, "reason", None) or "they do not fit together"
         message = f"the certificate and the key cannot be used: {what}"
-        raise ConfigError([_problem(settings, "cert_file", message)]) from None
-    return ServerTls(context, settings.client_allowed_sans if context.verify_mode else None)
+        raise ConfigError([settings.problem("cert_file", message)]) from None
+    return TlsInUse(context, settings.client_allowed_sans if context.verify_mode else None)
 
 
-def _context(settings: TlsServer) -> ssl.SSLContext:
+def _context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
     _permit_versions(context, settings.min_version)
@@ -66,40 +60,34 @@ def _context(settings: TlsServer) -> ssl.SSLContext:
     return context
 
 
-def _check_files(settings: TlsServer) -> None:
-    problems = []
+def _faults(settings: TlsSettings) -> Iterator[Problem]:
+    """Yield which files cannot be read, or hold something else."""
     expected = {
         "cert_file": (settings.cert_file, _CERTIFICATE, "a certificate"),
         "key_file": (settings.key_file, _KEY, "a private key without a password,"),
-        "client_ca_file": (settings.client_ca_file, re.compile(b""), ""),
+        "client_ca_file": (settings.client_ca_file, _ANYTHING, ""),
     }
     for key, (file, pattern, what) in expected.items():
         if file is None:
             continue
         try:
             if not pattern.search(file.read_bytes()):
-                problems.append(_problem(settings, key, f"{file}: expected {what} in PEM form"))
+                yield settings.problem(key, f"{file}: expected {what} in PEM form")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "that is no file name"
-            problems.append(_problem(settings, key, f"{file} cannot be read: {reason}"))
-    if problems:
-        raise ConfigError(problems)
+            yield settings.problem(key, f"{file} cannot be read: {reason}")
 
 
-def _problem(settings: TlsServer, key: str, message: str) -> Problem:
-    return Problem(f"{settings.where}: tls_server_config.{key}", message)
-
-
-def _permit_versions(context: ssl.SSLContext, least: str) -> None:
-    if least in _OLD:
+def _permit_versions(context: ssl.SSLContext, least: ssl.TLSVersion) -> None:
+    if least < ssl.TLSVersion.TLSv1_2:
         context.set_ciphers("DEFAULT:@SECLEVEL=0")  # what these versions need is off otherwise
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # who names an old version knows
-        context.minimum_version = _VERSIONS[least]
+        context.minimum_version = least
 
 
-def _verify_clients(context: ssl.SSLContext, settings: TlsServer) -> None:
-    required = settings.client_auth is ClientAuth.REQUIRE_AND_VERIFY
+def _verify_clients(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    required = settings.requires_certificate
     context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     # As in Go, whatever stands in the file is trusted, also what no root has signed.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -4,14 +4,16 @@ import json
 from itertools import chain
 
 import pytest
+from material import raw_record
 
 from exporter.api.json_stream import ResponseReader
 from exporter.errors import PollError, Reason
+from exporter.statistics.rows import Row
 
 
 def read(*pieces: bytes) -> list[object]:
     """Return everything that the reader makes of these pieces."""
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     records = [record for piece in pieces for record in fed(reader, piece)]
     return records + list(chain.from_iterable(reader.close()))
 
@@ -42,7 +44,7 @@ def test_records_come_out_in_order():
 
 def test_a_record_is_handed_out_as_soon_as_it_is_whole():
     """Nothing waits for the end of the answer."""
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     assert fed(reader, b'{"data":[{"a":1}') == [{"a": 1}]
     assert fed(reader, b',{"a":2},{"a"') == [{"a": 2}]
 
@@ -99,7 +101,7 @@ def test_an_answer_that_cannot_be_used_is_refused(answer, message):
 
 def test_the_message_of_the_api_is_kept():
     """What the API says about its failure can be quoted."""
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     fed(reader, b'{"success":false,"message":"no such repository"}')
     assert reader.message == "no such repository"
 
@@ -159,7 +161,7 @@ def test_moderate_nesting_is_read(before, depth):
 
 def test_a_huge_record_is_refused_without_being_held():
     """A record of more than a million characters ends the poll while it arrives."""
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     fed(reader, b'{"data":[{"host":"')
     with pytest.raises(PollError, match="over a million characters"):
         read(b'{"data":[{"host":"', *[b"x" * 65_536] * 40)
@@ -167,7 +169,7 @@ def test_a_huge_record_is_refused_without_being_held():
 
 def test_endless_white_space_is_not_held():
     """White space before, between and after the records takes no memory."""
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     for piece in (b'{"data":[', b" " * 2_000_000, b"1", b" " * 2_000_000, b"]}", b" " * 2_000_000):
         fed(reader, piece)
         assert len(reader._text) - reader._position <= 1
@@ -200,7 +202,7 @@ def test_tiny_values_are_handed_out_in_short_lists(values):
     """Thousands of values in one piece come out a few at a time, in their order,
     so that others can run in between.
     """
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     lists = list(reader.feed(b'{"data":[' + values))
     assert max(map(len, lists)) <= 512
     found = [record for records in lists for record in records]
@@ -210,7 +212,7 @@ def test_tiny_values_are_handed_out_in_short_lists(values):
 
 def test_thousands_of_members_are_passed_over_in_steps():
     """What is no record gives others their turn as well."""
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     members = b",".join(b'"%d":{}' % number for number in range(8_000))
     assert len(list(reader.feed(b"{" + members))) > 8_000 / 512
 
@@ -227,3 +229,23 @@ def test_a_long_record_of_many_values_is_read():
     answer = json.dumps({"data": [record, 1]}).encode()
     pieces = [answer[i : i + ONE_PIECE] for i in range(0, len(answer), ONE_PIECE)]
     assert read(*pieces) == [record, 1]
+
+
+@pytest.mark.parametrize("between", [",", ", ", ",\n  ", " ,\t"])
+@pytest.mark.parametrize("tail", ["]}", "]}\n", "\n ]\n}", '], "message": "x"}'])
+def test_usual_records_come_as_rows(between, tail):
+    """Records as the API documents them are decoded together, wherever pieces are cut."""
+    count = 400
+    text = between.join([json.dumps(raw_record(region="eu", tags=[]))] * count)
+    answer = f'{{"success": true, "data": [{text}{tail}'.encode()
+    pieces = [answer[i : i + ONE_PIECE] for i in range(0, len(answer), ONE_PIECE)]
+    assert len(pieces) > 2
+    assert sum(isinstance(record, Row) for record in read(*pieces)) == count
+
+
+def test_an_odd_record_is_handed_out_with_its_neighbours():
+    """What is odd in one record leaves those of other pieces as they are."""
+    usual, odd = (json.dumps(raw_record(host=host)).encode() for host in ("h", None))
+    pieces = [b'{"data":[' + usual, usual, odd, usual, usual + b"]}"]
+    kinds = [type(record) for record in read(*[piece + b"," for piece in pieces[:-1]], pieces[-1])]
+    assert kinds == [Row, Row, dict, Row, Row]

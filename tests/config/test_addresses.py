@@ -25,6 +25,7 @@ SIGN_IN = "login: {email: me@example.com, password: canary}"
         "https://xn--bcher-kva.example",
         "https://b\xfccher.example/\xfc/a%20b",
         "https://[fe80::1%eth0]/v1",
+        "https://[fe80::1%25]",  # the number of an interface
     ],
 )
 def test_the_api_is_reached_by_https_or_on_this_machine(url, load):
@@ -61,6 +62,8 @@ def test_the_api_is_reached_by_https_or_on_this_machine(url, load):
         "https://[1.2.3.4]",
         "https://[v1.a]",
         "https://[::1]x",
+        "https://[fe80::1%25eth0]",
+        "https://[fe80::1%25eth0]:8443/v1",
         "https://::1",
         "https://" + "a" * 64,
         "https://" + "a." * 127,
@@ -114,6 +117,10 @@ def test_an_address_holds_no_control_characters_or_white_space(where, character,
     [
         ("https://a:99999", "a port from 1 to 65535"),
         ("https://a..b", "the name of a host, an IPv4 address or [an IPv6 address]"),
+        (
+            "https://[fe80::1%25eth0]",
+            "a plain % before the zone of an IPv6 address: [fe80::1%eth0]",
+        ),
         ("https://a?b", "no user, password, query or fragment in it"),
         ("a", "https://host[:port][/path]"),
     ],

@@ -5,11 +5,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from clocks import FakeClock
 
+from exporter.config.document import read
 from exporter.config.load import load_config
+from exporter.config.places import Places
 from exporter.errors import ConfigError
 
 CANARY = "canary"  # stands for a secret: no message may ever show it
+CONTENT = {"api": {"login": {"email": "me@example.com", "password": CANARY}}}
 SIGN_IN = "login: {email: me@example.com, password: canary}"
 
 
@@ -220,23 +224,54 @@ def test_the_null_device_holds_nothing(monkeypatch):
     assert load_config(Path("/dev/null")) == load_config(None)
 
 
-@pytest.mark.parametrize("written", [b"", f"api: {{{SIGN_IN}}}".encode()])
-def test_a_pipe_is_read_but_not_waited_for(written, tmp_path):
-    """A configuration may come out of a pipe;
-    one that nobody writes into is refused and holds up nothing.
-    """
+class Looks(FakeClock):
+    """Moves whenever somebody looks at it, and does something as well."""
+
+    def __init__(self, seconds=0.9, then=lambda: None):
+        super().__init__()
+        self._seconds = seconds
+        self._then = then
+        self.seen = 0
+
+    def monotonic(self):
+        self.seen += 1
+        assert self.seen < 100
+        self._then()
+        self.move(self._seconds)
+        return super().monotonic()
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """Return a pipe's path and a descriptor to write into it, which keeps it from ending."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    both = os.open(path, os.O_RDWR)
-    try:
-        os.write(both, written)
-        if written:
-            assert load_config(path).api.login.email == "me@example.com"
-        else:
-            with pytest.raises(ConfigError, match="nothing comes out of this pipe"):
-                load_config(path)
-    finally:
-        os.close(both)
+    descriptor = os.open(path, os.O_RDWR)
+    yield path, descriptor
+    os.close(descriptor)
+
+
+def test_a_pipe_is_read_but_not_waited_for(pipe):
+    """A configuration may come out of a pipe, also one that does not end."""
+    path, writing = pipe
+    os.write(writing, f"api: {{{SIGN_IN}}}".encode())
+    assert read(path, Places(), [], Looks()) == CONTENT
+
+
+def test_a_pipe_that_nobody_writes_into_is_refused(pipe):
+    """A silent pipe holds up nothing."""
+    path, _ = pipe
+    with pytest.raises(ConfigError, match="nothing comes out of this pipe"):
+        read(path, Places(), [], Looks())
+
+
+def test_a_pipe_that_drips_is_not_waited_for(pipe):
+    """Another byte now and then buys no more time: a second is for the whole."""
+    path, writing = pipe
+    os.write(writing, f"api: {{{SIGN_IN}}}\n".encode())
+    clock = Looks(0.3, lambda: os.write(writing, b"#"))
+    assert read(path, Places(), [], clock) == CONTENT
+    assert clock.seen < 10
 
 
 def test_a_file_that_is_far_too_large_is_refused(problems):

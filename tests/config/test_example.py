@@ -8,6 +8,9 @@ import yaml
 from exporter.config.load import load_config
 from exporter.config.price_list import OwnPrice, load_prices
 from exporter.config.sections import (
+    Account,
+    AccountFigures,
+    AccountNames,
     Api,
     Authorization,
     Config,
@@ -37,6 +40,11 @@ def sections(model, content):
         yield from sections(Pricing, content["prices"])
         for query in content["queries"]:
             yield from sections(Query, query)
+        yield from sections(Account, content["account"])
+    if model is Account:
+        yield from sections(AccountNames, content["names"])
+        yield from sections(AccountFigures, content["credits"])
+        yield from sections(AccountFigures, content["policies"])
     if model is Api:
         yield from sections(Login, content["login"])
         yield from sections(TlsConfig, content["tls_config"])

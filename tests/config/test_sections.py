@@ -185,3 +185,19 @@ def test_no_secret_shows_when_settings_are_printed(path):
     config = load_config(path)
     assert CANARY not in repr(config)
     assert CANARY not in str(config)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0s", 0), ("1s", 1), ("2h", 7200)])
+@pytest.mark.parametrize("what", ["names", "credits", "policies"])
+def test_what_is_asked_about_the_account_can_be_turned_off(what, text, seconds, load):
+    """Each has an interval of its own, and 0s asks for nothing."""
+    config = load(f"api: {{{SIGN_IN}}}\naccount: {{{what}: {{interval: {text}}}}}")
+    assert getattr(config.account, what).interval == seconds
+    usual = load(f"api: {{{SIGN_IN}}}\naccount: {{{what}: {{}}}}")
+    assert getattr(usual.account, what).interval == (3600 if what == "names" else 300)
+
+
+def test_an_account_is_not_asked_many_times_a_second(problems):
+    """An interval of less than a second is refused."""
+    (problem,) = problems(f"api: {{{SIGN_IN}}}\naccount: {{credits: {{interval: 10ms}}}}")
+    assert "account.credits.interval: expected at least 1s, or 0s to turn it off" in problem

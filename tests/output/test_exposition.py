@@ -211,7 +211,7 @@ async def test_any_block_can_be_written():
         "a": ['a{id="1"} 1', r'a{id=" inf\n\""} 2.5'],
         "b": ['b{id="1",x="y"} 1', r'b{id=" inf\n\"",x="y"} +Inf'],
         "c": ['c{x="y",id="2",z=""} 0'],
-        "a_7": ["a_7{} 7"],
+        "a_7": ["a_7 7"],
         "b_7": ['b_7{x="y"} 7'],
         "c_7": ['c_7{z=""} 7'],
     }

@@ -10,7 +10,7 @@ from material import DAY, at_once, raw_record, text
 from exporter.config.sections import Query
 from exporter.errors import Reason
 from exporter.output.formats import FORMATS, OPENMETRICS, TEXT
-from exporter.output.publication import Publication, View
+from exporter.output.publication import Facts, Publication, View
 from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
 from exporter.statistics.groups import Grouping
@@ -42,7 +42,7 @@ def bad(clock: FakeClock, **rejected: int) -> Outcome:
 
 @pytest.fixture
 async def publication(clock) -> Publication:
-    return await Publication.empty(clock, {"default": state()})
+    return await Publication.empty(clock, Facts({"default": state()}))
 
 
 def lines(publication_view) -> list[str]:
@@ -160,7 +160,7 @@ async def test_scrapes_go_on_while_data_is_rendered(publication, clock):
 
 async def test_queries_do_not_disturb_one_another(clock):
     """A poll of one query renders that one alone; the other's data and age are its own."""
-    publication = await Publication.empty(clock, {"a": state("a"), "b": state("b")})
+    publication = await Publication.empty(clock, Facts({"a": state("a"), "b": state("b")}))
     await publication.add("a", SOURCE, good(clock, raw_record(apiCalls=1)))
     rendered = publication.view.parts["a"].rendered
     clock.move(3000)
@@ -200,6 +200,7 @@ def status(view, clock) -> Status:
         next_polls={},
         scheduler_alive=True,
         state_write_failures=0,
+        account=view.facts.account,
         token_expires_at=0.0,
         reload_successful=True,
         reloaded_at=0.0,
@@ -210,7 +211,7 @@ async def test_a_scrape_keeps_no_old_view(clock):
     """Whoever has scraped in whatever format, only the present view is in memory,
     so that old data goes in steps.
     """
-    publication = await Publication.empty(clock, {"scraped": state("scraped")})
+    publication = await Publication.empty(clock, Facts({"scraped": state("scraped")}))
     own_metrics = OwnMetrics([])
     for calls in range(3):
         await publication.add("scraped", SOURCE, good(clock, raw_record(apiCalls=calls)))

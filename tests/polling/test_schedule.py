@@ -19,7 +19,7 @@ from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import Fault, Simulator
 from exporter.output.formats import TEXT
-from exporter.output.publication import Publication
+from exporter.output.publication import Facts, Publication
 from exporter.polling.schedule import Plan, Results, Scheduler
 from exporter.statistics.state import QueryState
 
@@ -95,7 +95,8 @@ async def test_every_query_is_polled_at_once(gate, clock):
 async def often(gate, clock, skip=None):
     """Poll one query some times a second; yield the scheduler and a function for its state."""
     query = Query(name="slow", labels=[])
-    publication = await Publication.empty(clock, {"slow": QueryState(query, "source", 0.25, 3600)})
+    facts = Facts({"slow": QueryState(query, "source", 0.25, 3600)})
+    publication = await Publication.empty(clock, facts)
     client = FlashbackClient(configuration(gate.url).api, clock, lambda *_: None)
     results = Results(
         states=lambda: publication.view.states,

@@ -8,22 +8,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from programs import PATIENCE, alertmanager, tool
+from programs import PATIENCE, alertmanager, get, tool
 
 FOLDER = Path(__file__).parents[2] / "config"
 CONFIG = FOLDER / "alertmanager" / "alertmanager.yml"
-RULES = FOLDER / "prometheus" / "flashback.rules.yml"
+RULES = sorted((FOLDER / "prometheus").glob("*.rules.yml"))
 MESSAGES = Path(__file__).parent / "messages"
 
-TARGET = {"job": "flashback-exporter", "instance": "localhost:9877"}
-QUERY = {**TARGET, "query": "default"}
-GROUP = {
-    **QUERY,
-    "repo_id": "checkout-8d1f3a",
-    "repo_ai_api_key_id": "checkout-batch-0b7c21",
-    "llm_type": "openai",
-    "llm_model": "gpt-4o",
-}
+ACCOUNT = {"job": "flashback-exporter", "namespace": "monitoring", "cluster": "eu", "account": "a"}
+TARGET = {**ACCOUNT, "instance": "localhost:9877"}
+QUERY = {**ACCOUNT, "query": "default"}
+REPOSITORY = {**QUERY, "repo_id": "checkout-8d1f3a"}
+PLACE = {**REPOSITORY, "repo_ai_api_key_id": "checkout-batch-0b7c21"}
+WEBHOOKS = "/etc/alertmanager/webhooks"
 
 
 def amtool(*arguments):
@@ -50,24 +47,14 @@ def copied(tmp_path):
     """Return a copy of the configuration that can send nothing: its webhooks' folder is missing."""
     copy = tmp_path / CONFIG.name
     text = CONFIG.read_text()
-    copy.write_text(text.replace("- templates/", f"- {CONFIG.parent}/templates/"))
-    (command,) = commands("sed")
-    *command, file = (word.replace("/where/they/are", f"{tmp_path}/none") for word in command)
-    assert file == CONFIG.name
-    subprocess.run([*command, copy], check=True, timeout=PATIENCE)
-    comments = [line for line in text.splitlines() if line.startswith("#")]
-    assert [line for line in copy.read_text().splitlines() if line.startswith("#")] == comments
-    receivers = yaml.safe_load(copy.read_text())["receivers"]
-    assert len(receivers) == 5
-    for receiver in receivers:
-        (message,) = receiver["slack_configs"]
-        assert message["api_url_file"] == f"{tmp_path}/none/{receiver['name']}"
+    text = text.replace("- templates/", f"- {CONFIG.parent}/templates/")
+    copy.write_text(text.replace(f"api_url_file: {WEBHOOKS}", f"api_url_file: {tmp_path}/none"))
     return copy
 
 
 def alerts_of_the_rules():
     """Return name and labels of every alert in the rules."""
-    groups = yaml.safe_load(RULES.read_text())["groups"]
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
     return {
         rule["alert"]: rule["labels"]
         for group in groups
@@ -79,7 +66,7 @@ def alerts_of_the_rules():
 def test_it_is_valid():
     """`amtool check-config` finds the routes, the inhibitions, five receivers and the template."""
     assert re.search(
-        r"SUCCESS\nFound:\n - global config\n - route\n - \d inhibit rules\n"
+        r"SUCCESS\nFound:\n - global config\n - route\n - \d+ inhibit rules\n"
         r" - 5 receivers\n - 1 templates\n",
         amtool("check-config", CONFIG),
     )
@@ -89,7 +76,7 @@ def test_it_is_valid():
     ("labels", "receiver"),
     [
         (
-            {"alertname": "FlashbackPolicyViolation", "area": "policy", "severity": "warning"},
+            {"alertname": "FlashbackViolationBurst", "area": "policy", "severity": "warning"},
             "flashback-policy",
         ),
         (
@@ -97,7 +84,7 @@ def test_it_is_valid():
             "flashback-policy",
         ),
         (
-            {"alertname": "FlashbackViolationsConcentrated", "area": "policy", "severity": "info"},
+            {"alertname": "FlashbackPolicyViolation", "area": "policy", "severity": "info"},
             "flashback-policy",
         ),
         (
@@ -152,40 +139,71 @@ def test_every_alert_of_the_rules_has_a_receiver():
         assert receiver == f"flashback-{labels['area']}{'-high' if high else ''}\n", name
 
 
+def routes():
+    """Return the routes of the shipped rules' alerts, each with what it inherits."""
+    every = []
+
+    def collect(route, inherited):
+        own = {name: value for name, value in route.items() if name != "routes"}
+        every.append({**inherited, **own})
+        for child in route.get("routes", ()):
+            collect(child, {**inherited, **own})
+
+    collect(yaml.safe_load(CONFIG.read_text())["route"], {})
+    return every
+
+
+def route(*matchers):
+    """Return the one route with these matchers."""
+    (found,) = [one for one in routes() if one.get("matchers") == list(matchers)]
+    return found
+
+
+def seconds(duration):
+    """Return how many seconds a duration of one unit has."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[duration[-1]]
+
+
 def test_high_severity_does_not_wait():
-    """High-severity alerts are sent at once, other policy alerts wait for them;
-    both are one message per repository.
-    """
-    everything = yaml.safe_load(CONFIG.read_text())["route"]["routes"][0]["routes"]
-    routes = {route["receiver"]: route for route in everything}
-    assert routes["flashback-policy-high"]["group_wait"] == "0s"
-    assert routes["flashback-policy"]["group_wait"] == "30s"
-    for name in ("flashback-policy-high", "flashback-policy"):
-        assert routes[name]["group_by"] == ["job", "query", "repo_id"]
+    """High-severity alerts are sent at once, and lesser ones wait longer for them."""
+    high = seconds(route('area="policy"', 'severity="critical"')["group_wait"])
+    assert high <= 5
+    for lesser in (route('area="policy"'), route('area="policy"', 'severity="info"')):
+        assert seconds(lesser["group_wait"]) >= 60
+        assert lesser["receiver"] == "flashback-policy"
 
 
-def test_info_about_the_exporter_is_said_once_a_day(tmp_path):
-    """Of the exporter's alerts those of severity info have a route of their own,
-    and only the interval differs.
-    """
-    routes = yaml.safe_load(CONFIG.read_text())["route"]["routes"][0]["routes"]
-    (route,) = [route for route in routes if route["receiver"] == "flashback-exporter"]
-    assert route["repeat_interval"] == "4h"
-    assert route["routes"] == [{"matchers": ['severity="info"'], "repeat_interval": "1d"}]
-    # amtool says which receiver, not which route: here the inner one has a receiver of its own
-    copy = tmp_path / CONFIG.name
-    text, found = re.subn(
-        r'(?m)^( +)- matchers: \[severity="info"\]$',
-        r"\g<0>\n\1  receiver: default",
-        CONFIG.read_text(),
-    )
-    assert found == 1
-    copy.write_text(text)
-    for severity, receiver in (("info", "default"), ("warning", "flashback-exporter")):
-        given = ("alertname=FlashbackGroupsFolded", "area=exporter", f"severity={severity}")
-        assert (
-            amtool("config", "routes", "test", f"--config.file={copy}", *given) == f"{receiver}\n"
-        )
+def test_no_single_violation_is_lost_between_two_messages():
+    """An alert that joins a group right after its message still fires at the next one."""
+    keep = {
+        rule["alert"]: rule.get("keep_firing_for", "0s")
+        for path in RULES
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    for name, labels in alerts_of_the_rules().items():
+        if labels["area"] == "policy" and labels["severity"] == "info":
+            interval = route('area="policy"', 'severity="info"')["group_interval"]
+            assert seconds(keep[name]) >= seconds(interval)
+
+
+def test_overlapping_queries_make_one_message():
+    """What two queries report of one repository comes in one message."""
+    for one in routes():
+        assert "query" not in one["group_by"]
+
+
+def test_nothing_is_resolved_that_was_not_told():
+    """Only alerts on the exporter are resolved, and each of them is a group of its own."""
+    receivers = yaml.safe_load(CONFIG.read_text())["receivers"]
+    resolving = {
+        receiver["name"] for receiver in receivers if receiver["slack_configs"][0]["send_resolved"]
+    }
+    assert resolving == {"default", "flashback-exporter"}
+    for one in routes():
+        if one["receiver"] == "flashback-exporter":
+            assert one["group_by"] == ["..."]
 
 
 def test_inhibitions_name_alerts_that_exist():
@@ -222,78 +240,97 @@ def other(labels, **more):
     ("source", "silenced", "heard"),
     [
         pytest.param(
-            alert("FlashbackHighSeverityViolation", GROUP),
-            [alert("FlashbackPolicyViolation", GROUP)],
+            alert("FlashbackHighSeverityViolation", PLACE),
             [
-                alert("FlashbackRequestsBlocked", GROUP),
+                alert("FlashbackPolicyViolation", PLACE),
+                alert("FlashbackViolationBurst", PLACE),
+                alert("FlashbackRequestsBlocked", PLACE),
+                alert("FlashbackPolicyViolation", other(PLACE, query="overlapping")),
+                alert("FlashbackViolationRatioHigh", REPOSITORY),
+            ],
+            [
+                alert("FlashbackHighSeverityViolation", other(PLACE, repo_ai_api_key_id="b")),
+                alert("FlashbackKeyTokensAboveUsual", PLACE),
                 *(
-                    alert("FlashbackPolicyViolation", other(GROUP, **{label: another}))
-                    for label in GROUP
+                    alert("FlashbackPolicyViolation", other(PLACE, **{label: another}))
+                    for label in PLACE.keys() - {"query"}
                     for another in ("another", None)
                 ),
             ],
             id="high-severity",
         ),
         pytest.param(
-            alert("FlashbackHighSeverityViolation", QUERY),
-            [alert("FlashbackPolicyViolation", QUERY)],
-            [alert("FlashbackPolicyViolation", GROUP)],
-            id="high-severity-of-a-query-without-labels",
+            alert("FlashbackViolationBurst", PLACE),
+            [
+                alert("FlashbackPolicyViolation", PLACE),
+                alert("FlashbackRequestsBlocked", PLACE),
+                alert("FlashbackViolationRatioHigh", REPOSITORY),
+            ],
+            [alert("FlashbackPolicyViolation", other(PLACE, repo_ai_api_key_id="another"))],
+            id="burst",
         ),
         pytest.param(
-            alert("FlashbackExporterDown", TARGET),
+            alert("FlashbackKeyTokensAboveUsual", PLACE),
+            [alert("FlashbackTokensAboveUsual", REPOSITORY)],
+            [alert("FlashbackTokensAboveUsual", other(REPOSITORY, repo_id="another"))],
+            id="leaked-key",
+        ),
+        pytest.param(
+            alert("FlashbackCreditsExhausted", ACCOUNT),
             [
-                alert("FlashbackDataStale", QUERY),
-                alert("FlashbackPollsFailing", QUERY, reason="network"),
-                alert("FlashbackSignInFailing", QUERY, reason="auth"),
-                alert("FlashbackTrafficStopped", QUERY),
+                alert("FlashbackCreditsGoneInADay", ACCOUNT),
+                alert("FlashbackTrafficStopped", REPOSITORY),
             ],
             [
-                alert("FlashbackPolicyViolation", GROUP),
-                alert("FlashbackHighSeverityViolation", other(GROUP, llm_model="another")),
-                alert("FlashbackDataStale", other(QUERY, instance="another")),
-                alert("FlashbackPollsFailing", other(QUERY, job="another"), reason="network"),
-                alert("FlashbackExporterDown", other(TARGET, instance="a third")),
+                alert("FlashbackTrafficStopped", other(REPOSITORY, account="another")),
+                alert("FlashbackCostHigh", QUERY),
+            ],
+            id="credits-exhausted",
+        ),
+        pytest.param(
+            alert("FlashbackCreditsGoneInADay", ACCOUNT),
+            [alert("FlashbackCreditsGoneInAWeek", ACCOUNT)],
+            [alert("FlashbackTrafficStopped", REPOSITORY)],
+            id="credits-gone-in-a-day",
+        ),
+        pytest.param(
+            alert("FlashbackDataStale", ACCOUNT),
+            [
+                alert("FlashbackPollsFailing", ACCOUNT),
+                alert("FlashbackExporterDown", ACCOUNT),
+                alert("FlashbackTokenExpiring", TARGET),
+                alert("FlashbackTrafficStopped", REPOSITORY),
+                alert("FlashbackExporterAbsent", {}),
+            ],
+            [
+                alert("FlashbackHighSeverityViolation", PLACE),
+                alert("FlashbackPollsFailing", other(ACCOUNT, account="another")),
+                alert("FlashbackReloadFailed", TARGET),
                 {"labels": {"alertname": "DiskFull", **TARGET}},
-            ],
-            id="exporter-down",
-        ),
-        pytest.param(
-            alert("FlashbackExporterAbsent", {}),
-            [alert("FlashbackDataStale", QUERY), alert("FlashbackTrafficStopped", QUERY)],
-            [
-                alert("FlashbackPolicyViolation", GROUP),
-                {"labels": {"alertname": "DiskFull", **TARGET}},
-            ],
-            id="exporter-absent",
-        ),
-        pytest.param(
-            alert("FlashbackDataStale", QUERY),
-            [alert("FlashbackPollsFailing", QUERY, reason="timeout")],
-            [
-                alert("FlashbackPollsFailing", other(QUERY, query="users"), reason="timeout"),
-                alert("FlashbackRecordsRejected", QUERY, reason="negative"),
             ],
             id="data-stale",
         ),
         pytest.param(
-            alert("FlashbackPollsFailing", QUERY, reason="network"),
+            alert("FlashbackSignInFailing", ACCOUNT),
+            [
+                alert("FlashbackDataStale", ACCOUNT),
+                alert("FlashbackTokenExpiring", TARGET),
+                alert("FlashbackPollsFailing", ACCOUNT),
+            ],
+            [
+                alert("FlashbackDataStale", other(ACCOUNT, namespace="another")),
+                alert("FlashbackPolicyViolation", PLACE),
+            ],
+            id="sign-in-failing",
+        ),
+        pytest.param(
+            alert("FlashbackPollsFailing", ACCOUNT),
             [alert("FlashbackTokenExpiring", TARGET)],
             [
                 alert("FlashbackReloadFailed", TARGET),
                 alert("FlashbackTokenExpiring", other(TARGET, job="another")),
             ],
             id="polls-failing",
-        ),
-        pytest.param(
-            alert("FlashbackSignInFailing", QUERY, reason="auth"),
-            [alert("FlashbackTokenExpiring", TARGET)],
-            [
-                alert("FlashbackDataStale", QUERY),
-                alert("FlashbackTokenExpiring", other(TARGET, instance="another")),
-                alert("FlashbackReloadFailed", TARGET),
-            ],
-            id="sign-in-failing",
         ),
     ],
 )
@@ -318,11 +355,17 @@ def test_what_silences_what(tmp_path, copied, source, silenced, heard):
 
 
 def test_it_runs_before_there_is_a_webhook(tmp_path, copied):
-    """Without the files of URLs Alertmanager runs, and its log says which file it looks for."""
+    """Without the files of URLs Alertmanager runs, its log says which file it looks for, and it
+    counts the failure that FlashbackMessagesFailing reports.
+    """
+    failed = r'^alertmanager_notifications_failed_total{integration="slack".*} [1-9]'
     with alertmanager(tmp_path, copied) as running:
-        running.send(alert("FlashbackHighSeverityViolation", GROUP))
+        running.send(alert("FlashbackHighSeverityViolation", PLACE))
         running.program.line(
             f"open {tmp_path}/none/flashback-policy-high: no such file or directory"
+        )
+        running.eventually(
+            lambda: re.search(failed, get(f"{running.url}/metrics").decode(), re.MULTILINE)
         )
 
 
@@ -344,7 +387,7 @@ def test_a_receiver_can_be_tried(tmp_path, copied):
     """The command at the head of the configuration sends an alert to the receiver that it names."""
     (command,) = (words for words in commands("amtool") if words[1:3] == ["alert", "add"])
     assert command[-1] == "--alertmanager.url=http://localhost:9093"
-    copied.write_text(copied.read_text().replace("group_wait: 30s", "group_wait: 0s"))
+    copied.write_text(re.sub(r"group_wait: \w+", "group_wait: 0s", copied.read_text()))
     with alertmanager(tmp_path, copied) as running:
         amtool(*command[1:-1], f"--alertmanager.url={running.url}")
         running.program.line(f"open {tmp_path}/none/flashback-exporter: no such file or directory")
@@ -375,11 +418,12 @@ def test_messages(case, tmp_path):
 
 
 def test_all_receivers_send_the_same_message():
-    """The receivers differ in the file with the URL alone, which is named after them."""
+    """The receivers differ in the file with the URL, which is named after them,
+    and in whether they tell what is resolved.
+    """
     for receiver in yaml.safe_load(CONFIG.read_text())["receivers"]:
         (message,) = receiver["slack_configs"]
-        assert message.pop("api_url_file") == f"/etc/alertmanager/webhooks/{receiver['name']}"
-        assert message["send_resolved"] is True
+        assert message.pop("api_url_file") == f"{WEBHOOKS}/{receiver['name']}"
         assert {value for name, value in message.items() if name != "send_resolved"} == {
             f'{{{{ template "flashback.{part}" . }}}}'
             for part in ("color", "title", "link", "text")
@@ -390,11 +434,9 @@ def test_many_alerts_are_cut(tmp_path):
     """Of thirty alerts that fire and eight that are resolved, ten and five are listed,
     and the others counted.
     """
-    one = json.loads((MESSAGES / "several.json").read_text())
-    firing, resolved = (
-        next(alert for alert in one["alerts"] if alert["status"] == status)
-        for status in ("firing", "resolved")
-    )
+    one = json.loads((MESSAGES / "exporter.json").read_text())
+    (firing,) = one["alerts"]
+    (resolved,) = json.loads((MESSAGES / "resolved.json").read_text())["alerts"]
     title, _, _, text, _ = rendered({**one, "alerts": [firing] * 30 + [resolved] * 8}, tmp_path)
     assert title.startswith("30 FIRING, 8 RESOLVED: ")
     lines = text.splitlines()

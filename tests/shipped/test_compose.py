@@ -38,7 +38,14 @@ def inside(service, path):
 
 def options(service):
     """Return the flags of a service."""
-    return dict(flag.removeprefix("--").split("=", 1) for flag in SERVICES[service]["command"])
+    flags = [flag.removeprefix("--").partition("=") for flag in SERVICES[service]["command"]]
+    return {name: value for name, _, value in flags}
+
+
+def environment():
+    """Return what .env.example sets."""
+    text = (ROOT / ".env.example").read_text()
+    return dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
 
 
 def test_what_is_mounted_exists():
@@ -110,14 +117,29 @@ def test_services_know_one_another():
 
 
 def test_environment_is_described():
-    """.env.example names the variables of compose.yaml and no others; without it the demo runs."""
+    """.env.example names the variables of compose.yaml and no others, at their defaults."""
     interpolated = dict(re.findall(r"\$\{(\w+):?-(\w*)\}", TEXT))
     assert interpolated == DEFAULTS
     assert len(re.findall(r"\$", TEXT)) == len(interpolated)
     described = re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     passed_on = [entry for entry in SERVICES["exporter"]["environment"] if "=" not in entry]
     assert sorted(described) == sorted([*interpolated, *passed_on])
-    assert "FLASHBACK_COMMAND=\n" in (ROOT / ".env.example").read_text()
+    example = environment()
+    assert {name: example[name] for name in DEFAULTS} == DEFAULTS
+
+
+def test_the_example_runs_the_demo():
+    """Copied unchanged it starts the demo, as without it, and no account stands in its way."""
+    example = environment()
+    assert example.pop("FLASHBACK_COMMAND") == "demo"
+    assert not any(example[name] for name in SERVICES["exporter"]["environment"] if name in example)
+
+
+def test_servers_can_be_reloaded():
+    """Prometheus takes a reload over HTTP, as Alertmanager always does; the commands are there."""
+    assert "web.enable-lifecycle" in options("prometheus")
+    for port in (9090, 9093):
+        assert f"curl -X POST http://localhost:{port}/-/reload" in TEXT
 
 
 def test_the_exporter_keeps_its_state_in_a_volume():
@@ -134,11 +156,11 @@ def test_the_exporter_keeps_its_state_in_a_volume():
 
 
 def test_exporter_takes_the_environment(monkeypatch, capsys):
-    """With the account of .env.example and a password, the exporter's configuration is complete."""
-    for line in (ROOT / ".env.example").read_text().splitlines():
-        name, _, value = line.partition("=")
+    """With e-mail and password in .env.example, the exporter's configuration is complete."""
+    for name, value in environment().items():
         if name in SERVICES["exporter"]["environment"]:
             monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLASHBACK_EMAIL", "metrics@example.com")
     monkeypatch.setenv("FLASHBACK_PASSWORD", "made up")
     assert main(["check"]) == 0
     assert capsys.readouterr().out == "SUCCESS: the environment is a valid configuration\n"

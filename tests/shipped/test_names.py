@@ -125,7 +125,7 @@ def strange_templates(shipped, every, names):
     """
     for rule in shipped:
         texts = {**rule.get("annotations", {}), **rule.get("labels", {})}
-        has = names.labels(rule["expr"]) | frozenset(rule.get("labels", {}))
+        has = names.labels(rule["expr"]) | frozenset(rule.get("labels", {})) | OF_TARGETS
         for kind, text in texts.items():
             for label in set(re.findall(r"\$labels\.(\w+)", text)) - has:
                 yield f"{rule['alert']}: {kind}: no label {label}"

@@ -3,8 +3,9 @@
 import json
 import math
 from collections import Counter
-from contextlib import suppress
-from itertools import chain
+from collections.abc import Sequence
+from contextlib import asynccontextmanager, suppress
+from itertools import chain, pairwise, product
 
 from clocks import FakeClock
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,7 @@ from exporter.metrics import (
     COUNT_FIELDS,
     DIMENSIONS,
     FIELD_INDEX,
+    FIELD_KINDS,
     MEAN_FIELDS,
     METRICS,
     OPTIONAL_FIELDS,
@@ -27,8 +29,10 @@ from exporter.metrics import (
     Kind,
 )
 from exporter.output.formats import TEXT
+from exporter.polling.poll import Plan, Poll
 from exporter.statistics.groups import Grouping
 from exporter.statistics.records import MEAN_SCALE, RejectedRecordError, parse_record
+from exporter.statistics.rows import Row, as_raw
 
 DAYS = (DAY, DAY - 1, DAY - 2)
 names = st.sampled_from(["a", "b", "other", "", "é"])
@@ -229,7 +233,7 @@ def test_every_cut_gives_the_same_records(data, others, cuts, plain):
     )
     answer = json.dumps(document, ensure_ascii=plain).encode("utf-8", "replace")
     places = sorted(cut % (len(answer) + 1) for cut in cuts)
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     found = []
     for start, end in zip([0, *places], [*places, len(answer)], strict=True):
         found += chain.from_iterable(reader.feed(answer[start:end]))
@@ -246,7 +250,7 @@ def test_garbage_ends_as_an_invalid_response(garbage, prefix):
     """Whatever bytes a server sends, the reader refuses them in its own
     way or hands out what is valid.
     """
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     with suppress(PollError):
         list(reader.feed(prefix + garbage))
         list(reader.close())
@@ -280,7 +284,7 @@ def test_what_is_no_json_is_never_accepted(changes, cut):
     answer = VALID
     for place, length, splinter in changes:
         answer = answer[:place] + splinter + answer[place + length :]
-    reader = ResponseReader()
+    reader = ResponseReader(Row)
     try:
         found = [*chain.from_iterable(reader.feed(answer[:cut]))]
         found += chain.from_iterable(reader.feed(answer[cut:]))
@@ -289,10 +293,118 @@ def test_what_is_no_json_is_never_accepted(changes, cut):
         return
     text = answer.decode("utf-8-sig", "replace")
     document = json.loads(text, strict=False, parse_int=bounded)
-    assert repr(found) == repr(document["data"])
-    for raw in found:
+    assert len(found) == len(document["data"])
+    for record, raw in zip(found, document["data"], strict=True):
+        if isinstance(record, Row):
+            assert repr(as_raw(record)) == repr({field: raw[field] for field in as_raw(record)})
+        else:
+            assert repr(record) == repr(raw)
         with suppress(RejectedRecordError):
             parse_record(raw, dict.fromkeys(DAYS, 0))
+
+
+NUMBERS = ["-0", "-1", "3.0", "2.5", "-2.5", "1e3", "1E400", "NaN", f"{2**63}", f"{10**309}",
+           "9" * 5_000, "5e-324", "1e288", "1e308"]  # fmt: skip
+NO_NUMBERS = ['""', '" 1"', '"1_0"', '"+1"', '"007"', '"²"', '"٣"', '"\\u0035"', '"0x1"']
+STRINGS = ['"é"', '"\\ud800"', '"\\ud83d\\ude00"', '"a\nb"', f'"{"é" * 600}"', '"\\u0000"']
+MOMENTS = [f"{DAY * 86_400 + 7}", f"{DAY * 86_400_000}", f'"{DAY * 86_400}"', "1.5", "-1"]
+QUOTED = [f'"{number}"' for number in NUMBERS]
+ODD_MEMBERS = [
+    *product(["timestamp"], MOMENTS),
+    *product(DIMENSIONS.values(), STRINGS),
+    *product(FIELD_KINDS, [*NUMBERS, *QUOTED, *NO_NUMBERS]),
+    *product(
+        ["timestamp", "host", "apiCalls", "tokensIn", "region"], ["null", "true", '{"a": []}']
+    ),
+]
+
+
+def written(record: dict[str, object], *members: tuple[str, str]) -> str:
+    """Return a record as JSON, with further members that are written already."""
+    usual = [(name, json.dumps(value)) for name, value in record.items()]
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in [*usual, *members]) + "}"
+
+
+@st.composite
+def written_records(draw):
+    """Return a record as text: as the API documents it, but for a member at times."""
+    record = raw_record(
+        timestamp=draw(st.sampled_from(DAYS)) * 86_400,
+        repoId=draw(names),
+        apiCalls=draw(st.integers(0, 1000)),
+        tokensIn=str(draw(st.integers(0, 2**70))),
+        latency_ms=draw(st.integers(0, 10**6) | st.floats(0, 1e9)),
+    )
+    if draw(st.integers(0, 5)) == 0:
+        del record[draw(st.sampled_from(list(record)))]
+    odd = draw(st.integers(0, 5)) == 0
+    return written(record, *([draw(st.sampled_from(ODD_MEMBERS))] if odd else []))
+
+
+class Answering:
+    """Stands where the client does, and hands out a body in given pieces."""
+
+    wait = 0
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    @asynccontextmanager
+    async def ask(self, *_):
+        async def body():
+            for piece in self._pieces:
+                yield piece
+
+        yield body()
+
+    def quotable(self, text):
+        return text
+
+
+async def check_poll(texts: list[str], query: Query, cuts: Sequence[int] = ()) -> None:
+    """Check that a poll makes of an answer, cut anywhere, what each record by itself comes to."""
+    grouping, rejected, incomplete = Grouping(query, DAYS), Counter(), Counter()
+    for one in texts:
+        try:
+            raw = json.loads(one, strict=False, parse_int=bounded)
+            record = parse_record(raw, grouping.window)
+        except RejectedRecordError as error:
+            rejected[error.reason] += 1
+        else:
+            grouping.add(record)
+            incomplete.update(record.lacking)
+
+    answer = f'{{"success": true, "data": [{", ".join(texts)}]}}'.encode()
+    places = [0, *sorted(cut % len(answer) for cut in cuts), len(answer)]
+    client = Answering([answer[start:end] for start, end in pairwise(places)])
+    plan = Plan(query, "source", len(DAYS), 300, client)
+    outcome = await Poll(plan, 60, FakeClock(), attempts=1).run()
+    assert (outcome.rejected, outcome.incomplete) == (rejected, incomplete)
+    if outcome.snapshot is None:
+        assert rejected.total() == len(texts)
+    else:
+        assert outcome.snapshot == await grouping.snapshot()
+
+
+async def test_what_is_odd_about_a_record_is_found_among_usual_ones():
+    """Whatever a member says, and whatever stands beside it, each record counts for itself."""
+    query = Query(labels=tuple(DIMENSIONS))
+    for member in ODD_MEMBERS:
+        odd = written(raw_record(apiCalls=3), member)
+        await check_poll([written(raw_record()), odd, written(raw_record(host="h"))], query)
+
+
+@given(
+    texts=st.lists(written_records() | st.sampled_from(["1", "{}"]), min_size=1, max_size=5),
+    labels=labels,
+    cuts=st.lists(st.integers(0, 10**6), max_size=3),
+)
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+async def test_all_ways_to_read_a_record_agree(texts, labels, cuts):
+    """Whatever records an answer holds, and however it is cut: sums, rejections and what lacked are
+    what each record by itself comes to.
+    """
+    await check_poll(texts, Query(labels=labels), cuts)
 
 
 def test_the_clock_of_these_tests_stands_at_the_material_day():

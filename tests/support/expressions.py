@@ -127,7 +127,7 @@ def _of_pair(node: Node, left: frozenset[str], right: frozenset[str]) -> frozens
 def unknown_labels(
     tree: Node, labels_of: LabelsOf, harmless: frozenset[str] = frozenset()
 ) -> Iterator[str]:
-    """Say which named labels do not exist; `harmless` ones may be dropped by `without`."""
+    """Say which named labels do not exist; `harmless` ones may be dropped."""
     for node, _ in walk(tree):
         if node["type"] in ("vectorSelector", "matrixSelector"):
             for label in matchers(node).keys() - labels_of(node["name"]) - {"__name__"}:
@@ -141,9 +141,8 @@ def unknown_labels(
         elif node["type"] == "binaryExpr" and node["matching"]:
             left, right = labels(node["lhs"], labels_of), labels(node["rhs"], labels_of)
             matching = node["matching"]
-            for label in set(matching["labels"]) - (
-                left & right if matching["on"] else left | right
-            ):
+            known = left & right if matching["on"] else left | right | harmless
+            for label in set(matching["labels"]) - known:
                 yield f"{node['op']}: not both sides have a label {label}"
             for label in set(matching["include"]) - (
                 right if matching["card"] == "many-to-one" else left

@@ -16,8 +16,20 @@ from exporter.output.own_metrics import OWN_METRICS
 
 RULES = Path(__file__).parents[2] / "config" / "prometheus" / "flashback.rules.yml"
 TARGET = frozenset({"job", "instance"})
-OF_TARGETS = frozenset({"pod"})
-"""Labels that targets have in Kubernetes; a query may leave them out."""
+OF_TARGETS = frozenset(
+    {
+        "account",
+        "container",
+        "endpoint",
+        "exported_endpoint",
+        "node",
+        "pod",
+        "prometheus_replica",
+        "replica",
+        "service",
+    }
+)
+"""Labels that targets may have; a query may leave them out, a text may name them."""
 
 _OF_PROMETHEUS = ("up", "scrape_duration_seconds")
 _ALERTS = ("ALERTS", "ALERTS_FOR_STATE")

@@ -31,22 +31,30 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 @contextmanager
+def logging_left_as_it_was():
+    """Let whatever happens within change the way of logging for no longer than that."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+
+
+@contextmanager
 def surroundings():
     """Log everything as the exporter does, and spare clients reading the machine's certificates.
 
     Hands out a function that returns what was logged so far.
     """
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    with redirect_stderr(io.StringIO()) as lines:
-        log.configure("debug", "logfmt")
-    with pytest.MonkeyPatch.context() as environment:
+    with logging_left_as_it_was(), pytest.MonkeyPatch.context() as environment:
+        with redirect_stderr(io.StringIO()) as lines:
+            log.configure("debug", "logfmt")
         environment.setenv("SSL_CERT_FILE", os.devnull)
         environment.setenv("SSL_CERT_DIR", os.devnull)
         yield lines.getvalue
-    root.handlers[:], level = before
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def record(**fields):

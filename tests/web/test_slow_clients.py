@@ -21,7 +21,7 @@ from exporter.web.limits import (
     REQUEST_PATIENCE,
     STALL_PATIENCE,
 )
-from exporter.web.sending import Readers, ReadyBytes
+from exporter.web.sending import Body, Readers, ReadyBytes
 
 MANY = 200
 HALF_A_HEADER = b"GET /metrics HTTP/1.1\r\nHost: local"
@@ -239,7 +239,8 @@ class Large:
         self.ended = asyncio.Semaphore(0)
 
     async def __call__(self, scope, receive, send):
-        answer = ReadyBytes(self._pieces, self.edition, self._readers, "text/plain", "")
+        body = Body(self._pieces, self.size, "")
+        answer = ReadyBytes(body, self.edition, self._readers, "text/plain")
         if scope["path"] == "/metrics":
             connection = scope["state"]["connection"]
             self.connections.append(connection)

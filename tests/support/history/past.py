@@ -18,6 +18,7 @@ from exporter.errors import Reason
 from exporter.output.samples import Sample, tables
 from exporter.output.status import Status
 from exporter.output.telemetry import ApiTelemetry, StatusCollector
+from exporter.statistics.account import AccountState
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import Record, Rejection, parse_record
 from exporter.statistics.state import Outcome, QueryState, Shown
@@ -227,6 +228,7 @@ class _Past:
             next_polls={},
             scheduler_alive=True,
             state_write_failures=0,
+            account=AccountState(),
             token_expires_at=self._token_expires_at,
             reload_successful=not _FAILED_RELOAD[0] >= ago > _FAILED_RELOAD[1],
             reloaded_at=self._reloaded_at,
