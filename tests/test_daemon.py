@@ -42,9 +42,9 @@ class Daemon:
         return await self.shown()
 
     async def shown(self):
-        """Return the sample lines that are served."""
+        """Return the sample lines of the query that are served."""
         plain = text((await self.exporter.publication.current()).exposition.plain(TEXT))
-        return [line for line in plain.splitlines() if not line.startswith("#")]
+        return [line for line in plain.splitlines() if '{query="' in line]
 
     async def polled(self, polls):
         """Let all polls go on and wait until there were so many."""

@@ -49,8 +49,9 @@ async def gate(clock):
 
 @asynccontextmanager
 async def polling(gate, clock, queries=TWO, **sections):
-    """Run an exporter, without a web server, on queries."""
-    config = configuration(gate.url, queries=queries, **sections)
+    """Run an exporter, without a web server, on queries alone."""
+    off = dict.fromkeys(("names", "credits", "policies"), {"interval": "0s"})
+    config = configuration(gate.url, queries=queries, account=off, **sections)
     exporter = await Exporter.create(config, lambda: config, clock)
     exporter.start()
     try:
