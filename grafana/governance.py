@@ -75,7 +75,7 @@ def violations_per_day(size: tuple[int, int]) -> Panel:
     return days(
         "Violations per day",
         closed,
-        open_day(VIOLATIONS),
+        open_day(rule),
         f"Policy violations, by severity. {_FILTERS}",
         colors={name.capitalize(): color for name, color in SEVERITIES.items()},
         size=size,
@@ -107,7 +107,7 @@ def _totals() -> tuple[Panel, ...]:
             decimals=1,
             thresholds=UNUSUAL,
             no_value="Not known",
-            width=9,
+            size=(9, 4),
         ),
     )
 
@@ -128,9 +128,7 @@ def _times_usual(rule: str, *by: str, labels: tuple[str, ...]) -> str:
 
 def _firing() -> tuple[Panel, ...]:
     labels = ("severity", "alertname", "repo_id", "repo_ai_api_key_id")
-    firing = promql.named_alerts(
-        promql.firing_for("policy", *labels), "repo_id", "repo_ai_api_key_id"
-    )
+    firing = promql.named_alerts(promql.firing_for("policy", *labels), "repo_ai_api_key_id")
     keys = {
         "severity": "Severity",
         "alertname": "Alert",
@@ -143,7 +141,7 @@ def _firing() -> tuple[Panel, ...]:
         listing(
             "Firing policy alerts",
             keys,
-            (Column("For", firing, unit="s", width=140),),
+            (Column("For", firing, unit="s", width=110),),
             "Policy alerts of this query that fire at the end of the time range, and since when "
             "their condition holds. Needs the alerting rules.",
             sort="For",
@@ -181,22 +179,22 @@ def _by_day() -> tuple[Panel, ...]:
 
 
 def _offenders(label: str) -> Panel:
-    violations = increase("policy_violations", label)
-    high = increase("policy_violations_by_severity", label, also=_SEVERE)
+    by = promql.group_of(label)
+    violations = increase("policy_violations", *by)
+    high = increase("policy_violations_by_severity", *by, also=_SEVERE)
     columns = [
-        Column("Violations", some(violations), width=105),
-        Column("High", some(high), width=75, thresholds=_SOME),
-        Column("Blocks", some(increase("blocks", label)), width=85),
-        Column("Alerts", some(increase("alerts", label)), width=80),
+        Column("Violations", some(violations)),
+        Column("High", some(high), thresholds=_SOME),
+        Column("Blocks", some(increase("blocks", *by))),
+        Column("Alerts", some(increase("alerts", *by))),
     ]
     if label in REPO_KEY:
-        usual = (
-            f"{_times_usual(FOUND, label, labels=REPO_KEY)} and on ({label}) ({some(violations)})"
-        )
-        columns.append(Column("Times usual", usual, decimals=1, width=115, thresholds=UNUSUAL))
+        times = _times_usual(FOUND, *by, labels=REPO_KEY)
+        usual = f"{times} and on ({label}) ({some(violations)})"
+        columns.append(Column("Times usual", usual, decimals=1, thresholds=UNUSUAL))
     else:
-        ratio = per(f"({violations} > 0)", increase("api_calls", label), factor=1000)
-        columns.append(Column("Per 1,000 calls", ratio, decimals=1, width=135))
+        ratio = per(f"({some(violations)})", increase("api_calls", *by), factor=1000)
+        columns.append(Column("Per 1,000 calls", ratio, decimals=1))
     unusual = "Times usual compares with the week before, orange from twice, red from four times. "
     return breakdown(
         PLURALS[label],
@@ -224,7 +222,7 @@ def _when() -> tuple[Panel, ...]:
                 [Query(each_step(rule, labels=REPO_KEY), name)],
                 f"{text} {_KEY_FILTERS}",
                 colors={name: color},
-                size=(6, 9),
+                size=(12, 9),
             )
             for title, name, rule, text, color in (
                 ("High severity over time", "High", HIGH, "Violations of high severity.", RED),
@@ -246,9 +244,9 @@ def _policies() -> tuple[Panel, ...]:
             {"policy_name": "Policy", "policy_id": "Policy ID"},
             (
                 Column("Violations", of_policy("violations"), bar=BLUE, width=240),
-                Column("High", severe, width=90, thresholds=_SOME),
-                Column("Alerts", of_policy("alerts"), width=90),
-                Column("Blocks", of_policy("blocks"), width=90),
+                Column("High", severe, thresholds=_SOME),
+                Column("Alerts", of_policy("alerts")),
+                Column("Blocks", of_policy("blocks")),
             ),
             "What each policy found in the 24 hours before the end of the time range, whatever its "
             "length: the whole account's, whatever the query and its filters.",

@@ -127,19 +127,19 @@ def _fresh() -> tuple[Panel, ...]:
             "Queries",
             {"instance": "Instance", "query": "Query"},
             (
-                Column("Last poll", _each(own("flashback_up")), mappings=(OK,), width=90),
+                Column("Last poll", _each(own("flashback_up")), mappings=(OK,)),
                 Column(
                     "Since good poll", f"time() - {_each(f'{stamps[0]} > 0')}", unit="s", width=140
                 ),
                 Column(
                     "Since last poll", f"time() - {_each(f'{stamps[1]} > 0')}", unit="s", width=140
                 ),
-                Column("Interval", _each(own("poll_interval_seconds")), unit="s", width=90),
-                Column("Took", _each(own("poll_duration_seconds")), unit="s", width=90),
-                Column("Records", _each(own("records")), width=100),
-                Column("Groups", _each(own("groups")), width=100),
-                Column("Folded", _each(own("folded_groups")), width=90),
-                Column("Series", _each(own("series")), width=100),
+                Column("Interval", _each(own("poll_interval_seconds")), unit="s"),
+                Column("Took", _each(own("poll_duration_seconds")), unit="s"),
+                Column("Records", _each(own("records"))),
+                Column("Groups", _each(own("groups"))),
+                Column("Folded", _each(own("folded_groups"))),
+                Column("Series", _each(own("series"))),
             ),
             "Each query: whether its last poll succeeded, the time since the last good poll and "
             "since the last poll of all, the time between polls and what the last one took, "

@@ -17,7 +17,7 @@ MIN_STEP, COUNTER_STEP, HOUR, DAY = "5m", "15m", "1h", "1d"
 Four steps make `$__rate_interval`, so the exporter's own counters show the rate of the last hour.
 """
 STEPS = 30
-"""How many bars a trend has at most: a month has one for each day, a day one for each hour."""
+"""How many steps a trend has at most: a month has one for each day, a day one for each hour."""
 
 BLUE, PURPLE, TEAL, GREEN, GREY, SAND = (
     "#5794F2",

@@ -17,13 +17,13 @@ from grafana.looks import (
     PURPLE,
     RANGE,
     RULES,
-    SAND,
 )
 from grafana.panels import Panel, Query, days, lines, means, number, trend
 from grafana.promql import closed_days, each_step, increase, latency, open_day, per, recorded
 from grafana.tables import Column, listing, ranking
+from grafana.usage import cost_per_day
 from mixin.account import LEFT
-from mixin.history import COST, DURATION, MODEL_CALLS
+from mixin.history import DURATION, MODEL_CALLS
 
 _REPO_MODEL = ("repo_id", "llm_type", "llm_model")
 _FILTERS = "Of the filters, repository, provider and model apply."
@@ -80,7 +80,7 @@ def page() -> Page:
 def _wrong() -> tuple[Panel, ...]:
     labels = ("severity", "alertname", "repo_id", "repo_ai_api_key_id", "llm_model")
     every = "policy|usage|exporter"
-    firing = promql.named_alerts(promql.firing_for(every, *labels), "repo_id", "repo_ai_api_key_id")
+    firing = promql.named_alerts(promql.firing_for(every, *labels), "repo_ai_api_key_id")
     keys = {
         "severity": "Severity",
         "alertname": "Alert",
@@ -97,6 +97,7 @@ def _wrong() -> tuple[Panel, ...]:
             "Alerts that fire at the end of the time range: on policies, usage and the exporter. "
             "Needs the alerting rules.",
             thresholds=((None, "green"), (1, ORANGE)),
+            size=(3, 6),
         ),
         number(
             "Age of data",
@@ -107,6 +108,7 @@ def _wrong() -> tuple[Panel, ...]:
             decimals=0,
             thresholds=AGE,
             no_value="No poll yet",
+            size=(3, 6),
         ),
         listing(
             "What is firing",
@@ -175,16 +177,16 @@ def _today() -> tuple[Panel, ...]:
             "Today against yesterday",
             {"measure": "Total"},
             (
-                Column("Today so far", now, width=115),
-                Column("Yesterday by now", then, width=140),
-                Column("Change", change, unit="percentunit", decimals=1, width=90),
-                Column("All of yesterday", whole, width=130),
+                Column("Today so far", now, width=140),
+                Column("Yesterday by now", then, width=158),
+                Column("Change", change, unit="percentunit", decimals=1),
+                Column("All of yesterday", whole, width=145),
             ),
             "Totals of today, of yesterday by the same time of day, and of all of yesterday. A "
             "conversation that used two models counts for both. A day is a UTC day; at 00:00 UTC "
             "it begins again at 0.",
             sort="Today so far",
-            size=(12, 9),
+            size=(12, 10),
         ),
         _against("Calls today", "api_calls"),
         _against("Input tokens today", "input_tokens"),
@@ -209,7 +211,7 @@ def _against(title: str, metric: str) -> Panel:
         "Since 00:00 UTC, and by the same time on the day before.",
         colors={"Today": BLUE, "Yesterday": GREY},
         dashed=("Yesterday",),
-        size=(6, 9),
+        size=(6, 10),
     )
     return panel.time_from("now/d")
 
@@ -236,28 +238,22 @@ def _growth() -> tuple[Panel, ...]:
             colors={"Tokens": PURPLE},
             size=(6, 10),
         ),
-        days(
-            "Estimated cost per day",
-            [Query(closed_days(COST), "Dollars")],
-            open_day(COST),
-            f"Dollars at list prices; what a model has no price for is missing. {_FILTERS}",
-            colors={"Dollars": SAND},
-            unit="currencyUSD",
-            size=(6, 10),
-        ),
+        cost_per_day(size=(6, 10)),
         violations_per_day(size=(6, 10)),
     )
 
 
 def _who() -> tuple[Panel, ...]:
+    widths = {"repo_id": 6, "repo_ai_api_key_id": 8, "llm_model": 6, "llm_type": 4}
     return tuple(
         ranking(
             PLURALS[label],
             label,
-            Column("Calls", increase("api_calls", label), bar=BLUE),
+            Column("Calls", increase("api_calls", *promql.group_of(label)), bar=BLUE, width=120),
             f"The ten with the most calls, and all others as one. {RANGE} A name leads to Usage.",
+            size=(width, 12),
         )
-        for label in ("repo_id", "repo_ai_api_key_id", "llm_model", "llm_type")
+        for label, width in widths.items()
     )
 
 

@@ -36,7 +36,7 @@ def number(
     mappings: Sequence[model.ValueMap] = (),
     legend: str = "",
     no_value: str = "No data",
-    width: int = 3,
+    size: tuple[int, int] = (3, 4),
 ) -> stat.Panel:
     """Return one big number, or with a `legend` the name.
 
@@ -57,7 +57,7 @@ def number(
     panel.thresholds(looks.steps(thresholds or looks.NEVER))
     if decimals is not None:
         panel.decimals(decimals)
-    return dressed(panel, title, text, unit=unit, no_value=no_value, size=(width, 4))
+    return dressed(panel, title, text, unit=unit, no_value=no_value, size=size)
 
 
 def lines(
@@ -93,10 +93,13 @@ def trend(
     colors: Mapping[str, str] | None = None,
     size: tuple[int, int] = (12, 9),
 ) -> timeseries.Panel:
-    """Return bars for what came in each step: an hour in a day's range, a day in a month's."""
-    panel = _stacked(queries, looks.HOUR, colors)
-    panel.max_data_points(looks.STEPS).bar_alignment(kinds.BarAlignment.BEFORE)
-    text = f"{text} A bar ends where its step does: an hour, or more in a range of some days."
+    """Return what came in each step: an hour in a day's range, a day in a month's."""
+    panel = _stacked(queries, looks.HOUR, colors).max_data_points(looks.STEPS)
+    panel.line_interpolation(kinds.LineInterpolation.STEP_BEFORE)
+    panel.fill_opacity(70).line_width(0).show_points(kinds.VisibilityMode.NEVER)
+    if size[0] > 12:
+        _legend(panel, kinds.LegendPlacement.RIGHT, TOTALS)
+    text = f"{text} A step is an hour, or more in a range of some days, and stands before its end."
     return dressed(panel, title, text, unit="short", no_value=looks.NO_RULES, size=size)
 
 
@@ -130,7 +133,8 @@ def days(
     `so_far` is what a day has that is not closed: a bar in outline.
     """
     panel = _stacked([*closed, Query(so_far, NOT_CLOSED)], looks.DAY, colors)
-    panel.bar_alignment(kinds.BarAlignment.AFTER).time_from("29d/d")
+    panel.draw_style(kinds.GraphDrawStyle.BARS).bar_width_factor(0.8).fill_opacity(80)
+    panel.line_width(0).bar_alignment(kinds.BarAlignment.AFTER).time_from("29d/d")
     outline = {"custom.fillOpacity": 8, "custom.lineWidth": 1, "color": _GREY}
     panel.override_by_name(NOT_CLOSED, [setting(*one) for one in outline.items()])
     text = (
@@ -160,23 +164,28 @@ def letter(place: int) -> str:
     return chr(ord("A") + place)
 
 
-def by_top(title: str, rule: str, label: str, labels: tuple[str, ...], text: str) -> Panel:
+def by_top(
+    title: str, rule: str, label: str, labels: tuple[str, ...], text: str, *, width: int = 24
+) -> Panel:
     """Return the trend of the ten with the most, by name, and of all others as one."""
-    each = promql.of_top(promql.each_step(rule, label, labels=labels), rule, label, labels)
+    names = (f"{{{{{promql.name_of(one)}}}}}" for one in promql.group_of(label))
     queries = [
-        Query(promql.named(each, label), f"{{{{{promql.name_of(label)}}}}}"),
-        Query(promql.of_others(rule, label, labels), promql.OTHERS),
+        Query(promql.each_step_of_top(rule, label, labels), " / ".join(names)),
+        Query(promql.each_step_of_others(rule, label, labels), promql.OTHERS),
     ]
-    return trend(title, queries, text, colors={promql.OTHERS: looks.GREY})
+    return trend(title, queries, text, colors={promql.OTHERS: looks.GREY}, size=(width, 9))
 
 
 def _stacked(
     queries: Sequence[Query], min_step: str, colors: Mapping[str, str] | None
 ) -> timeseries.Panel:
     panel = _graph(queries, min_step, colors, TOTALS)
-    panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL))
-    panel.draw_style(kinds.GraphDrawStyle.BARS).bar_width_factor(0.8)
-    return panel.fill_opacity(80).line_width(0)
+    return panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL))
+
+
+def _legend(panel: timeseries.Panel, place: kinds.LegendPlacement, calcs: Sequence[str]) -> None:
+    legend = common.VizLegendOptions().show_legend(True).display_mode(kinds.LegendDisplayMode.TABLE)
+    panel.legend(legend.placement(place).calcs(list(calcs)))
 
 
 def _graph(
@@ -188,8 +197,7 @@ def _graph(
     panel = timeseries.Panel().min(0).thresholds(looks.steps(looks.NEVER))
     tooltip = common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI)
     panel.tooltip(tooltip.sort(kinds.SortOrder.DESCENDING))
-    legend = common.VizLegendOptions().show_legend(True).display_mode(kinds.LegendDisplayMode.TABLE)
-    panel.legend(legend.placement(kinds.LegendPlacement.BOTTOM).calcs(list(calcs)))
+    _legend(panel, kinds.LegendPlacement.BOTTOM, calcs)
     panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
     for name, color in (colors or {}).items():
         panel.override_by_name(name, [setting("color", _fixed(color))])

@@ -3,7 +3,7 @@
 Names of metrics come from the exporter's own tables, so that one that is renamed there fails here.
 """
 
-from exporter.metrics import DIMENSIONS, METRICS, Kind
+from exporter.metrics import DAY_START, DIMENSIONS, METRICS, Kind
 from exporter.output.own_metrics import OWN_METRICS
 from mixin.promql import MODEL, once
 
@@ -125,19 +125,26 @@ def unpriced() -> str:
 # Days
 
 
-def today(metric: str, *by: str, also: str = "") -> str:
-    """Return the day's total so far, at the end of the time range."""
-    return total(daily(metric, also=also), *by)
+def today(metric: str) -> str:
+    """Return the day's total so far."""
+    return f"{total(daily(metric))} and on () {_began('')}"
 
 
-def yesterday(metric: str, *by: str, also: str = "") -> str:
+def yesterday(metric: str) -> str:
     """Return the total of the whole day before."""
-    return total(daily(metric, day="yesterday", also=also), *by)
+    return total(daily(metric, day="yesterday"))
 
 
-def same_time_yesterday(metric: str, *by: str, also: str = "") -> str:
+def same_time_yesterday(metric: str) -> str:
     """Return what the day before had counted by this time of day."""
-    return total(f"{daily(metric, also=also)} offset 1d", *by)
+    return f"{total(f'{daily(metric)} offset 1d')} and on () {_began(' offset 1d')}"
+
+
+def _began(offset: str) -> str:
+    """Return nothing where a sample just before midnight still speaks of the day before."""
+    start = DAY_START.name + matching(QUERY, 'day="today"') + offset
+    a_day = "172800" if offset else "86400"
+    return f"(time() - max ({start}) < {a_day})"
 
 
 def day_cost(day: str, offset: str = "") -> str:
@@ -180,12 +187,13 @@ def each_step(rule: str, *by: str, labels: tuple[str, ...], also: str = "") -> s
     return f"sum{_by(by)} (avg_over_time({selector}[$__interval])) * ($__interval_ms / 3600000)"
 
 
-def of_top(expr: str, rule: str, label: str, labels: tuple[str, ...]) -> str:
-    """Keep those that had the most in the whole range, by a rule that records hours."""
-    return f"({expr}) and on ({label}) {_top(rule, label, labels)}"
+def each_step_of_top(rule: str, label: str, labels: tuple[str, ...]) -> str:
+    """Return what came in each step of those that had the most in the whole range, by name."""
+    each = each_step(rule, *group_of(label), labels=labels)
+    return named(f"{each} and on ({label}) {_top(rule, label, labels)}", label)
 
 
-def of_others(rule: str, label: str, labels: tuple[str, ...]) -> str:
+def each_step_of_others(rule: str, label: str, labels: tuple[str, ...]) -> str:
     """Return what came in each step of all but those that had the most."""
     rest = f"{each_step(rule, label, labels=labels)} unless on ({label})"
     return f"sum ({rest} {_top(rule, label, labels)})"
@@ -204,12 +212,20 @@ def rate(metric: str, *by: str) -> str:
 # Names
 
 
+def group_of(label: str) -> tuple[str, ...]:
+    """Return the labels that tell a label's values apart for people: a key is that of a repository.
+
+    Many keys have the same name.
+    """
+    return ("repo_id", label) if label == "repo_ai_api_key_id" else (label,)
+
+
 def named(expr: str, label: str) -> str:
     """Give each ID its name, one for each, as at the end of the range or last in it."""
-    if label not in NAMES:
-        return expr
-    _, name = NAMES[label]
-    return f"{grouped(expr)} * on ({label}) group_left ({name}) {_names(label)}"
+    for one in group_of(label):
+        if one in NAMES:
+            expr = f"{grouped(expr)} * on ({one}) group_left ({name_of(one)}) {_names(one)}"
+    return expr
 
 
 def name_of(label: str) -> str:
@@ -218,9 +234,11 @@ def name_of(label: str) -> str:
 
 
 def _names(label: str) -> str:
+    """Return one sample for each ID, with its name, and one for what has no such label."""
     metric, name = NAMES[label]
     found = _lately(f"{metric}{{{TARGET}}}", label)
-    return f"topk by ({label}) (1, max by ({label}, {name}) ({found}))"
+    one_each = f"topk by ({label}) (1, max by ({label}, {name}) ({found}))"
+    return f"({one_each} or on ({label}) vector(1))"
 
 
 def _lately(selector: str, labels: str) -> str:
@@ -235,9 +253,12 @@ def largest(expr: str, label: str) -> str:
     Their label is the value `$__all`, which for a variable stands for every value.
     """
     top = f"topk({TOP}, {expr})"
-    rest = f'label_replace(sum ({expr}) - sum ({top}) > 0.5, "{label}", "$$__all", "", "")'
+    rest = f"sum ({expr}) - sum ({top}) > 0.5"
+    words = dict.fromkeys(group_of(label), r"\x24\x24__all")
     if label in NAMES:
-        rest = f'label_replace({rest}, "{name_of(label)}", "{OTHERS}", "", "")'
+        words[name_of(label)] = OTHERS
+    for one, word in words.items():
+        rest = f'label_replace({rest}, "{one}", "{word}", "", "")'
     return f"{named(top, label)} or {rest}"
 
 
@@ -284,14 +305,11 @@ def firing_for(area: str, *by: str) -> str:
     return f"time() - min{_by(by)} ({since})"
 
 
-def named_alerts(expr: str, *labels: str) -> str:
-    """Give the IDs in alerts their names, where an alert has IDs and they have names."""
-    for label in labels:
-        names = _names(label)
-        _, name = NAMES[label]
-        joined = f"({expr}) * on ({label}) group_left ({name}) {names}"
-        expr = f"{joined} or ({expr}) unless on ({label}) {names}"
-    return expr
+def named_alerts(expr: str, label: str) -> str:
+    """Give the IDs in alerts their names, and keep alerts whose IDs are not known any longer."""
+    joined = named(expr, label)
+    same = ", ".join(("alertname", *group_of(label)))
+    return f"{joined} or ({expr}) unless on ({same}) {joined}"
 
 
 def _alerts(area: str) -> str:

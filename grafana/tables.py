@@ -49,7 +49,9 @@ def listing(
     panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
     for place, column in enumerate(columns):
         panel.with_target(query(column.expr, place=place).instant().format(PromQueryFormat.TABLE))
-        panel.override_by_name(column.title, _cell(column))
+        panel.override_by_name(column.title, _cell(column, sorted_by=column.title == sort))
+    for heading in keys.values():
+        panel.override_by_name(heading, [setting("noValue", _NOTHING)])
     _arrange(panel, keys, columns)
     for label in hidden:
         panel.override_by_name(keys[label], [setting(*one) for one in _HIDDEN.items()])
@@ -97,16 +99,20 @@ def _by_label(
     sort: str,
     size: tuple[int, int],
 ) -> table.Panel:
-    shown, hidden = promql.name_of(label), [label] if label in promql.NAMES else []
-    keys = {shown: HEADINGS[label]} | dict.fromkeys(hidden, f"{HEADINGS[label]} ID")
+    group = tuple(reversed(promql.group_of(label)))
+    hidden = [one for one in group if one in promql.NAMES]
+    keys = {promql.name_of(one): HEADINGS[one] for one in group}
+    keys |= {one: f"{HEADINGS[one]} ID" for one in hidden}
     no_value = f"No data, or no label {label} in this query"
     panel = listing(
         title, keys, columns, text, sort=sort, hidden=hidden, no_value=no_value, size=size
     )
-    settings = [setting("mappings", [_REST])]
-    if label in promql.LABELS:
-        settings.append(setting("links", [usage_link(label)]))
-    return panel.override_by_name(HEADINGS[label], settings)
+    for one in group:
+        settings = [setting("mappings", [_REST]), setting("custom.minWidth", 110)]
+        if one in promql.LABELS:
+            settings.append(setting("links", [usage_link(one)]))
+        panel.override_by_name(HEADINGS[one], settings)
+    return panel
 
 
 def usage_link(label: str) -> dict[str, object]:
@@ -145,10 +151,11 @@ def _count_rows(panel: table.Panel, heading: str) -> None:
     panel.override_by_name(heading, [setting("custom.footer", {"reducers": ["countAll"]})])
 
 
-def _cell(column: Column) -> list[model.DynamicConfigValue]:
-    settings = [setting("noValue", "\N{EN DASH}"), setting("unit", column.unit)]
-    if column.width is not None:
-        settings.append(setting("custom.width", column.width))
+def _cell(column: Column, *, sorted_by: bool) -> list[model.DynamicConfigValue]:
+    """Return a column's settings; its heading has a filter, and an arrow if it is sorted by."""
+    width = column.width or 40 + 7 * len(column.title) + 18 * sorted_by
+    settings = [setting("noValue", _NOTHING), setting("unit", column.unit)]
+    settings.append(setting("custom.width", width))
     if column.decimals is not None:
         settings.append(setting("decimals", column.decimals))
     if column.bar:
@@ -170,6 +177,8 @@ def _text_colors(thresholds: Thresholds) -> list[model.DynamicConfigValue]:
         setting("thresholds", looks.steps(thresholds).build()),
     ]
 
+
+_NOTHING = "\N{EN DASH}"
 
 _HIDDEN: dict[str, object] = {"custom.hidden": True, "custom.hideFrom": {"viz": True}}
 """Grafana knew the first until version 11 and knows the second since."""

@@ -12,11 +12,11 @@ from grafana.looks import (
     RULES,
     SAND,
 )
-from grafana.panels import Panel, Query, by_top, lines, number, trend
+from grafana.panels import Panel, Query, by_top, days, lines, number, trend
 from grafana.promql import cost, each_step, increase, latency, per, rate, some
 from grafana.tables import Column, breakdown, listing
 from mixin.account import LEFT
-from mixin.history import CALLS, KEY_TOKENS, MODEL_TOKENS
+from mixin.history import CALLS, COST, KEY_TOKENS, MODEL_TOKENS
 from mixin.promql import MODEL, REPO_KEY
 
 _KEPT_IDS = {
@@ -49,7 +49,7 @@ def page() -> Page:
             Row("Who uses what?", tuple(_breakdown(label) for label in promql.LABELS)),
             Row("What does it cost, by estimate?", _cost()),
             Row("How much is left?", _credits()),
-            Row("Where do the tokens go?", _tokens()),
+            Row("Where do the tokens go?", _tokens(), collapsed=True),
             Row("When is it used?", _trends()),
             Row("What of a close look, with every filter?", _close(), collapsed=True),
             Row("Which users and conversations?", _people(), collapsed=True),
@@ -95,16 +95,17 @@ def _totals() -> tuple[Panel, ...]:
 
 
 def _breakdown(label: str) -> Panel:
+    by = promql.group_of(label)
     return breakdown(
         PLURALS[label],
         label,
         (
-            Column("Calls", some(increase("api_calls", label)), width=90),
-            Column("Input tokens", some(increase("input_tokens", label)), bar=BLUE, width=150),
-            Column("Output", some(increase("output_tokens", label)), width=90),
-            Column("Latency", latency(label), unit="s", width=85),
+            Column("Calls", some(increase("api_calls", *by))),
+            Column("Input tokens", some(increase("input_tokens", *by)), bar=BLUE, width=160),
+            Column("Output", some(increase("output_tokens", *by))),
+            Column("Latency", latency(*by), unit="s"),
         ),
-        f"Calls, input and output tokens as the gateway counts them, and mean latency weighted by "
+        "Calls, input and output tokens as the gateway counts them, and mean latency weighted by "
         f"calls. {RANGE}",
         sort="Input tokens",
     )
@@ -120,10 +121,10 @@ def _cost() -> tuple[Panel, ...]:
             breakdown(
                 f"Estimated cost by {what}",
                 label,
-                (Column("Dollars", some(cost(label)), unit="currencyUSD", bar=SAND, width=170),),
+                (_dollars(label),),
                 text,
                 sort="Dollars",
-                size=(6, 10),
+                size=(8, 10),
             )
             for label, what in (
                 ("llm_model", "model"),
@@ -134,14 +135,34 @@ def _cost() -> tuple[Panel, ...]:
         listing(
             "Without a price",
             {"llm_type": "Provider", "llm_model": "Model"},
-            (Column("Tokens", promql.unpriced(), width=100),),
+            (Column("Tokens", promql.unpriced()),),
             "Models whose tokens are in no estimate, because their price is not known: give it in "
             f"prices.file. {RANGE}",
             sort="Tokens",
             no_value="Every model has a price",
-            size=(6, 10),
+            size=(8, 10),
         ),
+        cost_per_day(size=(16, 10)),
     )
+
+
+def cost_per_day(size: tuple[int, int]) -> Panel:
+    """Return the bars of estimated cost, the same wherever they stand."""
+    return days(
+        "Estimated cost per day",
+        [Query(promql.closed_days(COST), "Dollars")],
+        promql.open_day(COST),
+        "Dollars at list prices; what a model has no price for is missing. Of the filters, "
+        "repository, provider and model apply.",
+        colors={"Dollars": SAND},
+        unit="currencyUSD",
+        size=size,
+    )
+
+
+def _dollars(label: str) -> Column:
+    dollars = some(cost(*promql.group_of(label)))
+    return Column("Dollars", dollars, unit="currencyUSD", bar=SAND, width=150)
 
 
 def _credits() -> tuple[Panel, ...]:
@@ -153,7 +174,7 @@ def _credits() -> tuple[Panel, ...]:
             "Absent where the account cannot be asked.",
             thresholds=((None, RED), (0.000001, "text")),
             no_value=NO_PRICE,
-            width=4,
+            size=(4, 8),
         ),
         number(
             "Credits last for",
@@ -163,7 +184,7 @@ def _credits() -> tuple[Panel, ...]:
             unit="s",
             decimals=0,
             no_value=NO_PRICE,
-            width=4,
+            size=(4, 8),
         ),
         lines(
             "Credits over time",
@@ -185,14 +206,12 @@ def _tokens() -> tuple[Panel, ...]:
             "LLM against gateway tokens",
             label,
             (
-                Column("Gateway in", some(increase("input_tokens", label)), width=110),
-                Column("LLM in", some(increase("llm_input_tokens", label)), width=100),
-                Column("More in", _more("input", label), unit="percentunit", decimals=1, width=95),
-                Column("Gateway out", some(increase("output_tokens", label)), width=115),
-                Column("LLM out", some(increase("llm_output_tokens", label)), width=100),
-                Column(
-                    "More out", _more("output", label), unit="percentunit", decimals=1, width=95
-                ),
+                Column("Gateway in", some(increase("input_tokens", label))),
+                Column("LLM in", some(increase("llm_input_tokens", label))),
+                Column("More in", _more("input", label), unit="percentunit", decimals=1),
+                Column("Gateway out", some(increase("output_tokens", label))),
+                Column("LLM out", some(increase("llm_output_tokens", label))),
+                Column("More out", _more("output", label), unit="percentunit", decimals=1),
             ),
             "Tokens as the gateway and as the LLM count them, and by how much the LLM counts "
             "more: what the gateway adds to a request, such as a system prompt, and differences "
@@ -229,12 +248,7 @@ def _trends() -> tuple[Panel, ...]:
         ),
         trend(
             "Tokens by model",
-            [
-                Query(
-                    each_step(MODEL_TOKENS, "llm_model", labels=("repo_id", *MODEL)),
-                    "{{llm_model}}",
-                )
-            ],
+            [Query(models, "{{llm_model}}")],
             "Input and output tokens by model. Of the filters, repository, provider and model "
             "apply.",
             size=(24, 9),

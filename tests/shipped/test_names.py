@@ -40,8 +40,9 @@ def expressions(every):
                     if isinstance(variable["query"], dict)
                     else variable["query"]
                 )
-                match = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
-                yield f"{uid}: variable {name}", f"count by ({match[2]}) ({match[1]})"
+                asked_for, label = dashboards.values_of(query)
+                expression = f"count by ({label}) ({asked_for})" if label else asked_for
+                yield f"{uid}: variable {name}", expression
 
 
 def in_rules(shipped):

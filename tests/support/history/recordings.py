@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from exporter.config.types import parse_duration
-from history.past import DAYS, RECENT, Size, moments
+from history.company import Size
+from history.past import DAYS, RECENT, moments
 from history.remote_write import Labels, Writer, open_url
 
 _STEPS_A_QUERY = 10_000  # Prometheus refuses more than 11,000
