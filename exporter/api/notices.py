@@ -48,7 +48,9 @@ class Notices:
         before = self.about(endpoint)
         if said and said != before:
             self._notices[endpoint] = said
-            _log.warning("the API is about to drop an endpoint", endpoint=endpoint, it=str(said))
+            _log.warning(
+                "the API is about to drop an endpoint", endpoint=endpoint, notice=str(said)
+            )
         if before and not said and answer.status == 200:
             del self._notices[endpoint]
             _log.info("the API is no longer about to drop an endpoint", endpoint=endpoint)

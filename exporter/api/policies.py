@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from exporter.api.account_answers import Question, read_list
+from exporter.api.account_answers import Question, check_number, read_list
 from exporter.api.client import FlashbackClient
 from exporter.api.lenient import count, text
 from exporter.errors import PollError, Reason
@@ -43,6 +43,7 @@ async def policies(client: FlashbackClient, deadline: float) -> Policies:
         known = len(found)
         entries, total = await _page(client, offset, found, deadline)
         offset += entries
+        check_number(offset)
         # Without a total, the end is where nothing new comes; so it is where pages repeat.
         if len(found) == known or (total is not None and offset >= total):
             return found

@@ -15,6 +15,7 @@ import pytest
 from clocks import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.api.daily import DAILY
 from exporter.demo.simulator import EMAIL, PASSWORD, Fault
 from exporter.metrics import DAY_START, METRICS, Kind
 from exporter.output.own_metrics import OWN_METRICS
@@ -92,6 +93,11 @@ class Process:
                 if match := re.fullmatch(pattern, line.rstrip("\n")):
                     return match
         raise AssertionError(f"it ended before it said {pattern}")
+
+
+def polls(api):
+    """Return the requests for statistics that the simulator saw."""
+    return [parameters for endpoint, parameters in api.simulator.requests if endpoint == DAILY]
 
 
 @asynccontextmanager
@@ -267,7 +273,7 @@ async def test_a_signal_ends_a_poll_whose_answer_never_ends(number, api, daemon)
     api.simulator.misbehave(Fault(body=b" " * 1000, seconds_a_byte=1))
 
     async def asked():
-        return bool(api.simulator.requests)
+        return bool(polls(api))
 
     async with daemon() as process:
         await process.until(asked)
@@ -304,7 +310,7 @@ async def test_a_good_reload_takes_over_and_keeps_what_did_not_change(api, daemo
             "flashback_ai_daily_api_calls"
         ]
         assert before
-        asked = len(api.simulator.requests)
+        asked = len(polls(api))
         daemon.configure(
             "queries: [{name: default}, {name: models, labels: [llm_model], metrics: [api_calls]}]"
         )
@@ -322,7 +328,7 @@ async def test_a_good_reload_takes_over_and_keeps_what_did_not_change(api, daemo
             ]
         }
         assert shown == {"default", "models"}
-        assert len(api.simulator.requests) == asked + 1
+        assert len(polls(api)) == asked + 1
         assert await process.value("flashback_exporter_config_last_reload_successful") == 1
         assert (await process.end(signal.SIGTERM))[0] == 0
 
@@ -364,7 +370,7 @@ async def test_a_bad_reload_changes_nothing_until_a_good_one_follows(api, daemon
         assert (await process.samples("flashback_ai_daily_api_calls{"))[
             "flashback_ai_daily_api_calls"
         ] == before
-        assert len(api.simulator.requests) == 1
+        assert len(polls(api)) == 1
         assert (await process.end(signal.SIGTERM))[0] == 0
 
 

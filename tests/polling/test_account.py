@@ -10,6 +10,7 @@ import respx
 from clocks import HandClock
 from servers import BASE_URL, answer, connected, in_turn, surroundings
 
+from exporter.api.client import FlashbackClient
 from exporter.api.credits import BALANCE
 from exporter.api.llms import LLMS
 from exporter.api.policies import POLICIES
@@ -350,3 +351,18 @@ async def test_a_clock_that_is_set_delays_no_turn_for_long(clock):
         clock.wall -= 5 * HOUR
         await watch.later(60)
     assert router["balance"].call_count == 2
+
+
+async def test_the_account_of_the_simulator(clock, api):
+    """Over real HTTP, with sign-in and gzip, everything about the made-up account is found."""
+    client = FlashbackClient(api.config().api, clock, lambda *_: None)
+    watch = Watched(client, clock)
+    watch.poller.start(watch.plan())
+    state = await watch.state(lambda state: len(state.up) == len(ACCOUNT_ENDPOINTS))
+    await watch.poller.stop()
+    await client.aclose()
+    assert set(state.up.values()) == {True}
+    assert state.names.profile.role == "owner"
+    assert len(state.names.repos) == 12
+    assert state.credits.value.balance > 0
+    assert state.policies.value

@@ -50,7 +50,7 @@ async def gate(clock):
 @asynccontextmanager
 async def polling(gate, clock, queries=TWO, **sections):
     """Run an exporter, without a web server, on queries alone."""
-    off = dict.fromkeys(("names", "credits", "policies"), {"interval": "0s"})
+    off = {key: {"interval": "0s"} for key in ("names", "credits", "policies")}
     config = configuration(gate.url, queries=queries, account=off, **sections)
     exporter = await Exporter.create(config, lambda: config, clock)
     exporter.start()

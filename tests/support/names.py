@@ -12,6 +12,7 @@ from expressions import Node, labels, parse
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from exporter.metrics import DAY_START, DIMENSIONS, METRICS
+from exporter.output.beside import BESIDE
 from exporter.output.own_metrics import OWN_METRICS
 
 RULES = Path(__file__).parents[2] / "config" / "prometheus" / "flashback.rules.yml"
@@ -32,6 +33,12 @@ OF_TARGETS = frozenset(
 """Labels that targets may have; a query may leave them out, a text may name them."""
 
 _OF_PROMETHEUS = ("up", "scrape_duration_seconds")
+_OF_SERVERS = {
+    "prometheus_rule_evaluation_failures_total": frozenset({"rule_group"}),
+    "alertmanager_notifications_failed_total": frozenset({"integration", "reason"}),
+}
+"""What rules ask of Prometheus and Alertmanager themselves."""
+
 _ALERTS = ("ALERTS", "ALERTS_FOR_STATE")
 
 
@@ -47,8 +54,14 @@ def _of_the_process() -> Iterator[tuple[str, str, frozenset[str]]]:
 
 def _scraped() -> Iterator[tuple[str, str, frozenset[str]]]:
     for metric in METRICS:
-        yield metric.name, "gauge", frozenset({"query", "day", *DIMENSIONS, metric.split_by} - {""})
+        group = frozenset({"query", *DIMENSIONS, metric.split_by} - {""})
+        yield metric.name, "gauge", group | {"day"}
+        if (counter := metric.counter) is not None:
+            parts = ("_sum", "_count") if counter.type == "summary" else ("_total",)
+            yield from ((counter.name + part, "counter", group) for part in parts)
     yield DAY_START.name, "gauge", frozenset({"query", "day"})
+    for beside in BESIDE:
+        yield beside.name, "gauge", frozenset(beside.labels)
     for own in OWN_METRICS.values():
         if own.type == "histogram":
             yield f"{own.name}_bucket", "counter", frozenset({*own.labels, "le"})
@@ -59,6 +72,8 @@ def _scraped() -> Iterator[tuple[str, str, frozenset[str]]]:
     yield from _of_the_process()
     for name in _OF_PROMETHEUS:
         yield name, "gauge", frozenset()
+    for name, found in _OF_SERVERS.items():
+        yield name, "counter", found
 
 
 SCRAPED = {name: found | TARGET for name, _, found in _scraped()}
