@@ -44,10 +44,10 @@ async def in_steps(items: Iterable[_T]) -> AsyncIterator[_T]:
             yield item
 
 
-def in_runs(items: Iterable[_T]) -> Iterator[list[_T]]:
-    """Yield lists of 256 items, and at last one of those that are left."""
+def in_runs(items: Iterable[_T], size: int = ITEMS_A_STEP) -> Iterator[list[_T]]:
+    """Yield lists of 256 items, or of another number, and at last one of those that are left."""
     remaining = iter(items)
-    while run := list(islice(remaining, ITEMS_A_STEP)):
+    while run := list(islice(remaining, size)):
         yield run
 
 

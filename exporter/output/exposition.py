@@ -148,9 +148,13 @@ async def _rows(table: Table, before: Sequence[Rows]) -> Rows:
 
 async def _piece(columns: Sequence[Column], rows: Rows, before: Piece | None) -> Piece:
     """Write columns whose samples stand side by side, unless they are the same as before."""
+    old = before.runs if before and before.rows is rows else ()
+    runs, same = [], True
     values_of_runs = zip(*[column.runs for column in columns], strict=True)
-    runs = [values async for values in one_a_step(values_of_runs)]
-    if before and before.rows is rows and await _same(before.runs, runs):
+    async for number, values in one_a_step(enumerate(values_of_runs)):
+        runs.append(values)
+        same = same and old[number : number + 1] == (values,)
+    if before and same and len(old) == len(runs):
         return before
 
     lines = Deflater()
@@ -159,7 +163,7 @@ async def _piece(columns: Sequence[Column], rows: Rows, before: Piece | None) ->
         written = [_lines(*of, run) for of in zip(columns, values, strict=True)]
         series += sum(map(len, written))
         lines.add("".join(chain.from_iterable(zip(*written, strict=True))).encode())
-    return Piece(rows, runs, lines.end(), series)
+    return Piece(rows, tuple(runs), lines.end(), series)
 
 
 async def _same(before: Sequence[object], after: Sequence[object]) -> bool:

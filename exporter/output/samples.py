@@ -7,7 +7,7 @@ once what a thousand samples have in common.
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from exporter.clock import midnight
 from exporter.config.sections import Query
@@ -16,7 +16,11 @@ from exporter.statistics.groups import DailyAmounts, Key, Snapshot
 from exporter.statistics.marks import NOTHING
 from exporter.statistics.records import MAX_NUMBER, MEAN_SCALE, Amounts
 from exporter.statistics.state import Shown
-from exporter.steps import in_runs
+from exporter.steps import ITEMS_A_STEP, in_runs
+
+_RUN = 4 * ITEMS_A_STEP  # rows whose values are a step's work; fewer would mean many steps
+
+_T = TypeVar("_T")
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values, in the order in which they are written."""
@@ -83,13 +87,13 @@ def tables(shown: Shown, today: int) -> Iterator[Table]:
     query, runs = shown.query, None
     if shown.snapshot:
         days = _days(shown.snapshot, today)
-        runs = list(in_runs(shown.snapshot.groups))
+        runs = list(_in_runs(shown.snapshot.groups))
         yield Table(query.labels, runs, _gauges(query, shown.snapshot, days))
         yield _day_starts(query, days)
 
     if shown.counters:
         if runs is None or not shown.together:
-            runs = list(in_runs(shown.counters))
+            runs = list(_in_runs(shown.counters))
         yield Table(query.labels, runs, _counters(query, shown.counters))
 
 
@@ -154,7 +158,7 @@ def _of_day(
     metric: Metric, field: str, daily: Iterable[DailyAmounts], place: int | None
 ) -> Iterator[Sequence[float | None]]:
     """Yield what each group shows of an API field on a day; None is a day that is not known yet."""
-    for run in in_runs(daily):
+    for run in _in_runs(daily):
         amounts = [NOTHING if place is None else of_group[place] or NOTHING for of_group in run]
         if metric.kind is Kind.MEAN:
             yield _means(amounts, field, metric.divisor * MEAN_SCALE)
@@ -170,7 +174,7 @@ def _means(amounts: Iterable[Amounts], field: str, unit: int) -> list[float | No
 
 def _sums(counters: Iterable[Amounts], index: int, unit: int = 1) -> Iterator[Sequence[float]]:
     """Yield one of the amounts of each counter."""
-    for run in in_runs(counters):
+    for run in _in_runs(counters):
         yield _divided([counter[index] for counter in run], unit)
 
 
@@ -180,3 +184,7 @@ def _divided(sums: list[int], unit: int) -> Sequence[float]:
     if max(sums) > limit:
         return [math.inf if value > limit else value / unit for value in sums]
     return sums if unit == 1 else [value / unit for value in sums]
+
+
+def _in_runs(items: Iterable[_T]) -> Iterator[list[_T]]:
+    return in_runs(items, _RUN)
