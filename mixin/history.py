@@ -1,4 +1,17 @@
-"""What dashboards read over weeks: each day's totals, and what came in each hour."""
+"""What dashboards read over weeks: each day's totals, and what came in each hour.
+
+Hours (`increase1h`, every five minutes): trends over more than a day, and what is usual for the
+alerts on usage. They overlap, so they are never added up over time; read them with
+`last_over_time(…[10m])`. The latency of a model or repository is the quotient of `_sum` and
+`_count`, each added up first.
+
+Days (`sum`, at every evaluation): bars. `day="today"` grows; the last value of `day="yesterday"`
+before a midnight is the day's truth, with corrections and late calls. A bar of a closed day is
+`… offset -47h59m` for a step of one day, which reads one sample a day and is cheap.
+
+Both keep repository, provider and model, some 2,000 series at 10,000 groups. Where a panel is
+narrowed by a key, an LLM configuration or a host, few raw series are left, and it reads those.
+"""
 
 from mixin.promql import (
     MODEL,

@@ -24,11 +24,7 @@ from material import raw_record
 from programs import PATIENCE, get, process
 
 from exporter.clock import SystemClock, midnight, utc_day
-<<<<<<< HEAD
-from exporter.demo.company import Company
-=======
 from exporter.demo.organisation import Organisation
->>>>>>> main
 from exporter.demo.simulator import EMAIL, PASSWORD, Simulator
 from exporter.web.server import addresses, bind, serving
 
@@ -36,22 +32,18 @@ CONFIG = Path(__file__).parents[2] / "config"
 LINKS = "<Runbook> · <Dashboard> · <Silence>\n"
 
 
-class Ledger(Company):
-    """The simulator's company with two of its repositories, the same calls every day,
+class Ledger:
+    """Stands in for the simulator's company: two of its repositories with the same calls every day,
     and what is entered.
     """
 
     def __init__(self):
-<<<<<<< HEAD
-        super().__init__()
+        self.organisation = Organisation(seed=1)
         self._repositories = {
             repository.name: repository
             for repository in self.organisation.repositories
             if repository.name in ("checkout", "search")
         }
-=======
-        self.organisation = Organisation(seed=1)
->>>>>>> main
         self._entered = {}
 
     def violations(self, repository, severity, number):
@@ -81,10 +73,6 @@ class Ledger(Company):
                 **dimensions,
                 **self._entered.get((name, day), {}),
             )
-
-    def usage(self, day, now):
-        """Yield nothing: what it costs is not told."""
-        return iter(())
 
 
 class Api:
