@@ -30,6 +30,32 @@ SOON = "After some minutes of scraping"
 _EVERY = 'job=~"$job", query=~"$query"'
 MOST = "In a long time range, the most in each step."
 
+_KEPT_IDS = {
+    "Exporter": 2,
+    "Last poll": 3,
+    "Age of data": 4,
+    "Firing alerts": 5,
+    "Token valid for": 6,
+    "Last reload": 7,
+    "Config age": 8,
+    "Version": 9,
+    "Queries": 11,
+    "Age of data by query": 12,
+    "Duration of the last poll": 13,
+    "Polls per hour": 15,
+    "Failed polls per hour": 16,
+    "Rejected records per hour": 17,
+    "Incomplete records per hour": 18,
+    "API requests per hour": 19,
+    "Mean duration of API requests": 20,
+    "Records": 22,
+    "Groups": 23,
+    "Series": 24,
+    "Memory": 26,
+    "CPU": 27,
+    "Duration of scrapes": 28,
+}
+
 
 def page() -> Page:
     """Return the dashboard."""
@@ -48,6 +74,7 @@ def page() -> Page:
         alerts=promql.firing("exporter"),
         variables=all_queries(),
         time="now-6h",
+        kept_ids=_KEPT_IDS,
     )
 
 

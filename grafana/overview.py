@@ -34,6 +34,7 @@ _MEASURES = {
     "Output tokens": "output_tokens",
     "Conversations": "active_conversations",
     "Violations": "policy_violations",
+    "Alerts": "alerts",
     "Blocks": "blocks",
 }
 

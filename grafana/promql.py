@@ -51,7 +51,7 @@ def matching(*matchers: str) -> str:
 
 def daily(metric: str, *, day: str = "today", also: str = "") -> str:
     """Return the selector of one gauge, for one query and day; `also` is one more matcher."""
-    matchers = matching(QUERY, f'day="{day}"', narrowed(), also)
+    matchers = matching(QUERY, f'day="{day}"', also, narrowed())
     return _METRICS[metric].name + matchers
 
 
@@ -59,7 +59,7 @@ def counter(
     metric: str, *, part: str = "", also: str = "", labels: tuple[str, ...] = LABELS
 ) -> str:
     """Return the selector of one counter, or of a `part` of a summary, for one query."""
-    return _COUNTERS[metric] + part + matching(QUERY, narrowed(labels), also)
+    return _COUNTERS[metric] + part + matching(QUERY, also, narrowed(labels))
 
 
 def own(metric: str, matchers: str = ANY_QUERY, *, part: str = "") -> str:

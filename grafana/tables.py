@@ -50,8 +50,8 @@ def listing(
     for place, column in enumerate(columns):
         panel.with_target(query(column.expr, place=place).instant().format(PromQueryFormat.TABLE))
         panel.override_by_name(column.title, _cell(column, sorted_by=column.title == sort))
-    for heading in keys.values():
-        panel.override_by_name(heading, [setting("noValue", _NOTHING)])
+    for label, heading in keys.items():
+        panel.override_by_name(heading, _key(label))
     _arrange(panel, keys, columns)
     for label in hidden:
         panel.override_by_name(keys[label], [setting(*one) for one in _HIDDEN.items()])
@@ -104,15 +104,19 @@ def _by_label(
     keys = {promql.name_of(one): HEADINGS[one] for one in group}
     keys |= {one: f"{HEADINGS[one]} ID" for one in hidden}
     no_value = f"No data, or no label {label} in this query"
-    panel = listing(
+    return listing(
         title, keys, columns, text, sort=sort, hidden=hidden, no_value=no_value, size=size
     )
-    for one in group:
-        settings = [setting("mappings", [_REST]), setting("custom.minWidth", 110)]
-        if one in promql.LABELS:
-            settings.append(setting("links", [usage_link(one)]))
-        panel.override_by_name(HEADINGS[one], settings)
-    return panel
+
+
+def _key(label: str) -> list[model.DynamicConfigValue]:
+    """Return the settings of a column of names or IDs; what Usage can show alone leads there."""
+    settings = [setting("noValue", _NOTHING), setting("mappings", [_REST])]
+    settings.append(setting("custom.minWidth", 110))
+    of_name = {promql.name_of(one): one for one in promql.LABELS}
+    if label in of_name:
+        settings.append(setting("links", [usage_link(of_name[label])]))
+    return settings
 
 
 def usage_link(label: str) -> dict[str, object]:

@@ -32,6 +32,8 @@ _KEPT_IDS = {
 }
 
 _BALANCE = "flashback_credits_balance{" + promql.TARGET + "}"
+_BOOKED = "flashback_credits_booked_balance{" + promql.TARGET + "}"
+_BOOKED_UNTIL = "flashback_credits_booked_until_timestamp_seconds{" + promql.TARGET + "}"
 _PENDING = "flashback_credits_pending{" + promql.TARGET + "}"
 _DEMO = " In the demo, the query users has them."
 
@@ -186,15 +188,24 @@ def _credits() -> tuple[Panel, ...]:
             no_value=NO_PRICE,
             size=(4, 8),
         ),
+        number(
+            "Booked until",
+            f"1000 * max({_BOOKED_UNTIL})",
+            "Until when the account's usage is booked.",
+            unit="dateTimeAsIso",
+            no_value=NO_PRICE,
+            size=(4, 8),
+        ),
         lines(
             "Credits over time",
             [
                 Query(f"max by (job) ({_BALANCE})", "Balance, {{job}}"),
+                Query(f"max by (job) ({_BOOKED})", "Last booked, {{job}}"),
                 Query(f"max by (job, category) ({_PENDING})", "Pending for {{category}}, {{job}}"),
             ],
             "The account's credits, and what is used and not booked yet.",
             no_value=NO_PRICE,
-            size=(16, 8),
+            size=(12, 8),
         ),
     )
 

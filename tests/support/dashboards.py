@@ -107,7 +107,7 @@ def static(expression: str) -> str:
 
 
 def span_of(panel: Panel, span: float, end: float) -> float:
-    """Return how many seconds before the end a panel begins: some have a time range of their own."""
+    """Return how many seconds before the end a panel begins; some have a range of their own."""
     own = panel.get("timeFrom")
     if not own:
         return span
