@@ -13,11 +13,11 @@ from grafana.looks import (
     UNUSUAL,
 )
 from grafana.panels import Panel, Query, by_top, days, number, trend
-from grafana.promql import closed_days, each_step, increase, open_day, per, recorded, some
+from grafana.promql import closed_days, each_step, increase, open_day, per, some
 from grafana.tables import Column, breakdown, listing
-from mixin.history import VIOLATIONS
+from mixin.history import MODEL_CALLS, VIOLATIONS
 from mixin.policy import BLOCKED, FOUND, HIGH
-from mixin.promql import REPO_KEY
+from mixin.promql import REPO_KEY, REPO_MODEL
 
 GROUP = ("repo_id", "repo_ai_api_key_id", "llm_model", "llm_type")
 _SEVERE = 'severity="high"'
@@ -101,7 +101,7 @@ def _totals() -> tuple[Panel, ...]:
         ),
         number(
             "Times usual",
-            _times_usual(FOUND, labels=REPO_KEY),
+            _times_usual(),
             "Violations in the time range against those of the week before it, in as many hours. "
             f"Orange from twice, red from four times. {_KEY_FILTERS} {RULES}",
             decimals=1,
@@ -112,18 +112,15 @@ def _totals() -> tuple[Panel, ...]:
     )
 
 
-def _times_usual(rule: str, *by: str, labels: tuple[str, ...]) -> str:
+def _times_usual(*by: str) -> str:
     """Return how many times what came in the range is of what came in the week before it.
 
     Less than one in the range counts as one, so that the first is not called unusual.
     """
-    group = f" by ({', '.join(by)})" if by else ""
-    now, before = (
-        f"sum{group} (avg_over_time({recorded(rule, *labels)}{when}))"
-        for when in ("[$__range]", "[1w] offset $__range")
-    )
+    now = promql.mean_hour(FOUND, *by, labels=REPO_KEY)
+    before = promql.mean_hour(FOUND, *by, labels=REPO_KEY, over="1w", offset=" offset $__range")
     one = "3600 / $__range_s"
-    return f"{now} / clamp_min({before}, {one})"
+    return f"({now} > {one} / 2) / clamp_min({before}, {one})"
 
 
 def _firing() -> tuple[Panel, ...]:
@@ -180,27 +177,26 @@ def _by_day() -> tuple[Panel, ...]:
 
 def _offenders(label: str) -> Panel:
     by = promql.group_of(label)
-    violations = increase("policy_violations", *by)
-    high = increase("policy_violations_by_severity", *by, also=_SEVERE)
+    violations = some(increase("policy_violations", *by))
+    high = some(increase("policy_violations_by_severity", *by, also=_SEVERE))
     columns = [
-        Column("Violations", some(violations)),
-        Column("High", some(high), thresholds=_SOME),
-        Column("Blocks", some(increase("blocks", *by))),
-        Column("Alerts", some(increase("alerts", *by))),
+        Column("Violations", violations, adds_up=True),
+        Column("High", high, thresholds=_SOME, width=80, adds_up=True),
+        Column("Blocks", some(increase("blocks", *by)), adds_up=True),
     ]
     if label in REPO_KEY:
-        times = _times_usual(FOUND, *by, labels=REPO_KEY)
-        usual = f"{times} and on ({label}) ({some(violations)})"
+        usual = _times_usual(*by)
         columns.append(Column("Times usual", usual, decimals=1, thresholds=UNUSUAL))
     else:
-        ratio = per(f"({some(violations)})", increase("api_calls", *by), factor=1000)
+        hours = promql.mean_hour(MODEL_CALLS, *by, labels=REPO_MODEL)
+        ratio = per(f"({violations})", f"{hours} * $__range_s / 3600", factor=1000)
         columns.append(Column("Per 1,000 calls", ratio, decimals=1))
     unusual = "Times usual compares with the week before, orange from twice, red from four times. "
     return breakdown(
         PLURALS[label],
         label,
         columns,
-        "Policy violations, those of high severity, blocked requests and alerts. "
+        "Policy violations, those of high severity, and blocked requests. "
         f"{RANGE} {unusual if label in REPO_KEY else ''}A name leads to Usage.",
         sort="Violations",
     )

@@ -248,6 +248,20 @@ def _polls() -> tuple[Panel, ...]:
             CODES,
             8,
         ),
+        (
+            "Corrected groups per hour",
+            [Query(hourly(own("corrected_groups_total"), "query"), "{{query}}")],
+            "Groups and days whose totals fell below what they had been, by query: corrections.",
+            {},
+            8,
+        ),
+        (
+            "Failed writes of the state per hour",
+            [Query(hourly(own("state_write_failures_total", TARGET), "instance"), "{{instance}}")],
+            "Times that the state file could not be written: a restart would begin anew.",
+            {},
+            8,
+        ),
     )
     return (
         *(
@@ -270,6 +284,14 @@ def _polls() -> tuple[Panel, ...]:
             unit="s",
             min_step=COUNTER_STEP,
             no_value=SOON,
+            size=(8, 8),
+        ),
+        lines(
+            "Account endpoints",
+            [Query(f"min by (endpoint) ({own('account_up', TARGET)})", "{{endpoint}}")],
+            "1 where the last answer about the account was good: names, credits and policies. One "
+            "that is not offered to the account is not here.",
+            no_value="The account is not asked",
             size=(8, 8),
         ),
     )

@@ -19,8 +19,8 @@ from grafana.looks import (
     RULES,
 )
 from grafana.panels import Panel, Query, days, lines, means, number, trend
-from grafana.promql import closed_days, each_step, increase, latency, open_day, per, recorded
-from grafana.tables import Column, listing, ranking
+from grafana.promql import closed_days, each_step, increase, latency, open_day, per, recorded, some
+from grafana.tables import Column, breakdown, listing
 from grafana.usage import cost_per_day
 from mixin.account import LEFT
 from mixin.history import DURATION, MODEL_CALLS
@@ -247,15 +247,21 @@ def _growth() -> tuple[Panel, ...]:
 def _who() -> tuple[Panel, ...]:
     widths = {"repo_id": 6, "repo_ai_api_key_id": 8, "llm_model": 6, "llm_type": 4}
     return tuple(
-        ranking(
+        breakdown(
             PLURALS[label],
             label,
-            Column("Calls", increase("api_calls", *promql.group_of(label)), bar=BLUE, width=120),
-            f"The ten with the most calls, and all others as one. {RANGE} A name leads to Usage.",
+            (_calls(label),),
+            f"Calls, the most first. {RANGE} A name leads to Usage.",
+            sort="Calls",
             size=(width, 12),
         )
         for label, width in widths.items()
     )
+
+
+def _calls(label: str) -> Column:
+    calls = some(increase("api_calls", *promql.group_of(label)))
+    return Column("Calls", calls, bar=BLUE, width=120, adds_up=True)
 
 
 def _when() -> tuple[Panel, ...]:

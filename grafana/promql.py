@@ -5,7 +5,8 @@ Names of metrics come from the exporter's own tables, so that one that is rename
 
 from exporter.metrics import DAY_START, DIMENSIONS, METRICS, Kind
 from exporter.output.own_metrics import OWN_METRICS
-from mixin.promql import MODEL, once
+from mixin.history import DURATION
+from mixin.promql import MODEL, REPO_MODEL, once
 
 PERSONAL = ("user_uuid", "conversation_uuid")
 """Labels that exist only where the configuration names them; no variable narrows by them."""
@@ -92,8 +93,14 @@ def some(expr: str) -> str:
 
 def latency(*by: str) -> str:
     """Return the mean latency of the calls in the time range."""
-    seconds, calls = (increase("latency_seconds", *by, part=part) for part in ("_sum", "_count"))
-    return per(seconds, calls)
+    parts = (increase("latency_seconds", *by, part=part) for part in ("_sum", "_count"))
+    return per(*parts)
+
+
+def latency_of_hours(*by: str) -> str:
+    """Return the same from recorded hours, which take a fraction of the time over weeks."""
+    rules = (DURATION.format(part=part) for part in ("sum", "count"))
+    return per(*(mean_hour(rule, *by, labels=REPO_MODEL) for rule in rules))
 
 
 def cost(*by: str) -> str:
@@ -161,18 +168,25 @@ def day_cost(day: str, offset: str = "") -> str:
 def closed_days(rule: str, *by: str, also: str = "") -> str:
     """Return each closed UTC day's final total, at its midnight, for a step of one day.
 
-    That is the last total under `yesterday` on the next day; in a day's first five minutes and the
-    last ones it may still be another day's.
+    That is the last total under `yesterday` on the next day, up to five minutes before its end:
+    each quarter of that day is asked, for the exporter may have been down at the end.
     """
-    selector = recorded(rule, *_REPO_MODEL, also=f'day="yesterday"{also}')
-    return f"sum{_by(by)} (last_over_time({selector}[23h50m] offset -47h55m))"
+    selector = recorded(rule, *REPO_MODEL, also=f'day="yesterday"{also}')
+    final = f"last_over_time(({selector} offset 5m)[1d:6h] offset -2d)"
+    lately = f"sum{_by(by)} ({selector} @ end()) and on () {_is('yesterday')}"
+    return f"{lately} or sum{_by(by)} ({final})"
 
 
 def open_day(rule: str, also: str = "") -> str:
-    """Return the total so far of a day that is not closed yet, at its midnight."""
-    selector = recorded(rule, *_REPO_MODEL, also=f'day="today"{also}')
-    so_far = f"sum (last_over_time({selector}[23h50m] offset -23h55m))"
-    return f"{so_far} unless on () {closed_days(rule, also=also)}"
+    """Return today's total so far, at its midnight."""
+    selector = recorded(rule, *REPO_MODEL, also=f'day="today"{also}')
+    return f"sum ({selector} @ end()) and on () {_is('today')}"
+
+
+def _is(day: str) -> str:
+    """Return something at the midnight of one day alone, as of the end of the range."""
+    start = DAY_START.name + matching(QUERY, f'day="{day}"')
+    return f"(vector(time()) == max ({start} @ end() offset 5m))"
 
 
 # Trends
@@ -181,10 +195,10 @@ def open_day(rule: str, also: str = "") -> str:
 def each_step(rule: str, *by: str, labels: tuple[str, ...], also: str = "") -> str:
     """Return what came in each step, of a rule that records what came in an hour.
 
-    `labels` are those by which the rule can be narrowed.
+    `labels` are those by which the rule can be narrowed. Hours are asked at their ends.
     """
-    selector = recorded(rule, *labels, also=also)
-    return f"sum{_by(by)} (avg_over_time({selector}[$__interval])) * ($__interval_ms / 3600000)"
+    hours = f"sum{_by(by)} ({recorded(rule, *labels, also=also)})"
+    return f"avg_over_time(({hours})[$__interval:1h]) * ($__interval_ms / 3600000)"
 
 
 def each_step_of_top(rule: str, label: str, labels: tuple[str, ...]) -> str:
@@ -199,9 +213,16 @@ def each_step_of_others(rule: str, label: str, labels: tuple[str, ...]) -> str:
     return f"sum ({rest} {_top(rule, label, labels)})"
 
 
+def mean_hour(
+    rule: str, *by: str, labels: tuple[str, ...], over: str = "$__range", offset: str = ""
+) -> str:
+    """Return what came in an hour on average, of a rule that records hours."""
+    hours = f"sum{_by(by)} ({recorded(rule, *labels)})"
+    return f"avg_over_time(({hours})[{over}:1h] @ end(){offset})"
+
+
 def _top(rule: str, label: str, labels: tuple[str, ...]) -> str:
-    mean = f"avg_over_time({recorded(rule, *labels)}[$__range] @ end())"
-    return f"topk({TOP}, sum by ({label}) ({mean}))"
+    return f"topk({TOP}, {mean_hour(rule, label, labels=labels)})"
 
 
 def rate(metric: str, *by: str) -> str:
@@ -245,21 +266,6 @@ def _lately(selector: str, labels: str) -> str:
     """Return a metric as at the end of the range, and what is gone by then as it was last."""
     now = f"{selector} @ end()"
     return f"{now} or last_over_time({selector}[$__range:1h] @ end()) unless on ({labels}) {now}"
-
-
-def largest(expr: str, label: str) -> str:
-    """Return the largest ten by a label with their names, and all others as one.
-
-    Their label is the value `$__all`, which for a variable stands for every value.
-    """
-    top = f"topk({TOP}, {expr})"
-    rest = f"sum ({expr}) - sum ({top}) > 0.5"
-    words = dict.fromkeys(group_of(label), r"\x24\x24__all")
-    if label in NAMES:
-        words[name_of(label)] = OTHERS
-    for one, word in words.items():
-        rest = f'label_replace({rest}, "{one}", "{word}", "", "")'
-    return f"{named(top, label)} or {rest}"
 
 
 def choices(label: str, before: tuple[str, ...]) -> str:
@@ -306,10 +312,13 @@ def firing_for(area: str, *by: str) -> str:
 
 
 def named_alerts(expr: str, label: str) -> str:
-    """Give the IDs in alerts their names, and keep alerts whose IDs are not known any longer."""
-    joined = named(expr, label)
-    same = ", ".join(("alertname", *group_of(label)))
-    return f"{joined} or ({expr}) unless on ({same}) {joined}"
+    """Give the IDs in alerts their present names, and keep alerts whose IDs have none now."""
+    for one in group_of(label):
+        metric, name = NAMES[one]
+        ids = f"topk by ({one}) (1, max by ({one}, {name}) ({metric}{{{TARGET}}}))"
+        joined = f"{grouped(expr)} * on ({one}) group_left ({name}) {ids}"
+        expr = f"{joined} or {grouped(expr)} unless on ({one}) {ids}"
+    return expr
 
 
 def _alerts(area: str) -> str:
@@ -318,6 +327,3 @@ def _alerts(area: str) -> str:
 
 def _by(labels: tuple[str, ...]) -> str:
     return f" by ({', '.join(labels)})" if labels else ""
-
-
-_REPO_MODEL = ("repo_id", *MODEL)

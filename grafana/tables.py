@@ -25,6 +25,8 @@ class Column:
     width: int | None = None
     mappings: tuple[model.ValueMap, ...] = ()
     thresholds: Thresholds = ()
+    adds_up: bool = False
+    """Whether its sum stands below it."""
 
 
 def listing(
@@ -79,40 +81,17 @@ def breakdown(
     """
     exprs = (promql.named(promql.has(column.expr, label), label) for column in columns)
     shown = [replace(column, expr=expr) for column, expr in zip(columns, exprs, strict=True)]
-    return _by_label(title, label, shown, text, sort=sort, size=size)
-
-
-def ranking(
-    title: str, label: str, column: Column, text: str, *, size: tuple[int, int] = (6, 10)
-) -> table.Panel:
-    """Return the ten largest values of a label, as bars, and all others as one row."""
-    largest = replace(column, expr=promql.largest(column.expr, label))
-    return _by_label(title, label, (largest,), text, sort=column.title, size=size)
-
-
-def _by_label(
-    title: str,
-    label: str,
-    columns: Sequence[Column],
-    text: str,
-    *,
-    sort: str,
-    size: tuple[int, int],
-) -> table.Panel:
     group = tuple(reversed(promql.group_of(label)))
     hidden = [one for one in group if one in promql.NAMES]
     keys = {promql.name_of(one): HEADINGS[one] for one in group}
     keys |= {one: f"{HEADINGS[one]} ID" for one in hidden}
     no_value = f"No data, or no label {label} in this query"
-    return listing(
-        title, keys, columns, text, sort=sort, hidden=hidden, no_value=no_value, size=size
-    )
+    return listing(title, keys, shown, text, sort=sort, hidden=hidden, no_value=no_value, size=size)
 
 
 def _key(label: str) -> list[model.DynamicConfigValue]:
     """Return the settings of a column of names or IDs; what Usage can show alone leads there."""
-    settings = [setting("noValue", _NOTHING), setting("mappings", [_REST])]
-    settings.append(setting("custom.minWidth", 110))
+    settings = [setting("noValue", _NOTHING), setting("custom.minWidth", 110)]
     of_name = {promql.name_of(one): one for one in promql.LABELS}
     if label in of_name:
         settings.append(setting("links", [usage_link(of_name[label])]))
@@ -126,7 +105,7 @@ def usage_link(label: str) -> dict[str, object]:
         for name in ("datasource", "job", "instance", "query", *promql.LABELS)
         if name != label
     )
-    field = f'__data.fields["{HEADINGS[label]} ID"]' if label in promql.NAMES else "__value.raw"
+    field = f'__data.fields["{HEADINGS[label]} ID"]' if label in promql.NAMES else "__value.text"
     url = (
         f"/d/flashback-usage?${{__url_time_range}}&{others}&var-{label}=${{{field}:percentencode}}"
     )
@@ -160,6 +139,8 @@ def _cell(column: Column, *, sorted_by: bool) -> list[model.DynamicConfigValue]:
     width = column.width or 40 + 7 * len(column.title) + 18 * sorted_by
     settings = [setting("noValue", _NOTHING), setting("unit", column.unit)]
     settings.append(setting("custom.width", width))
+    if column.adds_up:
+        settings.append(setting("custom.footer", {"reducers": ["sum"]}))
     if column.decimals is not None:
         settings.append(setting("decimals", column.decimals))
     if column.bar:
@@ -186,7 +167,3 @@ _NOTHING = "\N{EN DASH}"
 
 _HIDDEN: dict[str, object] = {"custom.hidden": True, "custom.hideFrom": {"viz": True}}
 """Grafana knew the first until version 11 and knows the second since."""
-
-_REST = model.ValueMap(
-    options={"$__all": model.ValueMappingResult(text=promql.OTHERS, index=0)},
-)

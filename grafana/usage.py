@@ -17,7 +17,7 @@ from grafana.promql import cost, each_step, increase, latency, per, rate, some
 from grafana.tables import Column, breakdown, listing
 from mixin.account import LEFT
 from mixin.history import CALLS, COST, KEY_TOKENS, MODEL_TOKENS
-from mixin.promql import MODEL, REPO_KEY
+from mixin.promql import MODEL, REPO_KEY, REPO_MODEL
 
 _KEPT_IDS = {
     "Repositories": 6,
@@ -71,20 +71,14 @@ def _totals() -> tuple[Panel, ...]:
         ("LLM input tokens", "llm_input_tokens", f"Input tokens {llm}."),
         ("LLM output tokens", "llm_output_tokens", f"Output tokens {llm}."),
     )
-    tokens = f"({increase('input_tokens')} + {increase('output_tokens')})"
     return (
         *(number(title, increase(metric), f"{text} {RANGE}") for title, metric, text in totals),
-        number(
-            "Tokens a call",
-            per(tokens, increase("api_calls")),
-            f"Input and output tokens of a call on average, {gateway}. {RANGE}",
-            decimals=0,
-        ),
         number(
             "Mean latency",
             latency(),
             f"Seconds a call took on average, weighted by calls. {RANGE}",
             unit="s",
+            size=(4, 4),
         ),
         number(
             "Estimated cost",
@@ -92,25 +86,25 @@ def _totals() -> tuple[Panel, ...]:
             f"Dollars at list prices; what has no price is missing. {RANGE}",
             unit="currencyUSD",
             no_value=NO_PRICE,
+            size=(5, 4),
         ),
     )
 
 
 def _breakdown(label: str) -> Panel:
     by = promql.group_of(label)
-    return breakdown(
-        PLURALS[label],
-        label,
-        (
-            Column("Calls", some(increase("api_calls", *by))),
-            Column("Input tokens", some(increase("input_tokens", *by)), bar=BLUE, width=160),
-            Column("Output", some(increase("output_tokens", *by))),
-            Column("Latency", latency(*by), unit="s"),
+    columns = [
+        Column("Calls", some(increase("api_calls", *by)), width=95, adds_up=True),
+        Column(
+            "Input tokens", some(increase("input_tokens", *by)), bar=BLUE, width=160, adds_up=True
         ),
-        "Calls, input and output tokens as the gateway counts them, and mean latency weighted by "
-        f"calls. {RANGE}",
-        sort="Input tokens",
-    )
+        Column("Output", some(increase("output_tokens", *by)), width=105, adds_up=True),
+    ]
+    text = f"Calls, input and output tokens as the gateway counts them. {RANGE}"
+    if label in REPO_MODEL:
+        columns.append(Column("Latency", promql.latency_of_hours(label), unit="s"))
+        text += f" Mean latency is weighted by calls. {RULES}"
+    return breakdown(PLURALS[label], label, columns, text, sort="Input tokens")
 
 
 def _cost() -> tuple[Panel, ...]:
@@ -164,7 +158,7 @@ def cost_per_day(size: tuple[int, int]) -> Panel:
 
 def _dollars(label: str) -> Column:
     dollars = some(cost(*promql.group_of(label)))
-    return Column("Dollars", dollars, unit="currencyUSD", bar=SAND, width=150)
+    return Column("Dollars", dollars, unit="currencyUSD", bar=SAND, width=150, adds_up=True)
 
 
 def _credits() -> tuple[Panel, ...]:

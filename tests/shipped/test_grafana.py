@@ -155,7 +155,7 @@ def test_names_lead_to_usage():
         for label in set(promql.LABELS) & set(names):
             (link,) = overrides(panel, names[promql.name_of(label)])["links"]
             assert link["url"].startswith("/d/flashback-usage?"), place
-            field = "__value.raw"
+            field = "__value.text"
             if label in promql.NAMES:
                 field = f'__data.fields["{names[label]}"]'
                 assert overrides(panel, names[label])["custom.hidden"], place
@@ -358,14 +358,6 @@ def test_each_id_has_one_name(evaluated):
     evaluated([*info, *calls], (12, named, {**names, "{}": 24}), hours=8)
 
 
-def test_the_largest_ten_and_all_others(evaluated):
-    """What is not among the ten is one row, whose value stands for every value in a variable."""
-    calls = [one for n in range(1, 13) for one in counted("api_calls_total", n, llm_model=f"m{n}")]
-    largest = promql.largest(promql.increase("api_calls", "llm_model"), "llm_model")
-    rows = {f'{{llm_model="m{number}"}}': 4 * number for number in range(3, 13)}
-    evaluated(calls, (12, largest, {**rows, '{llm_model="$__all"}': 12}))
-
-
 def test_nothing_where_the_query_has_no_such_label(evaluated):
     """A label that no group has gives no nameless row; one that some have keeps the others."""
     calls = promql.has(promql.increase("api_calls", "host"), "host")
@@ -374,28 +366,6 @@ def test_nothing_where_the_query_has_no_such_label(evaluated):
     evaluated(
         [*without, *counted("api_calls_total", 1, host="h")],
         (12, calls, {"{}": 20, '{host="h"}': 4}),
-    )
-
-
-RULE = "repo_model:flashback_ai_daily_api_calls:sum"
-
-
-def test_closed_days_have_their_final_totals(evaluated):
-    """A day's bar is the last total under `yesterday`, late calls included.
-
-    The sample at midnight still speaks of the days before it.
-    """
-    yesterday = [0] * 25 + [240] * 6 + [247] * 18 + [99] * 6
-    today = [10 * hour for hour in range(25)] + [5 * hour for hour in range(1, 25)] + [1] * 6
-    inputs = [*recorded(RULE, yesterday, day="yesterday"), *recorded(RULE, today, day="today")]
-    evaluated(
-        inputs,
-        (0, promql.closed_days(RULE), {"{}": 247}),
-        (24, promql.closed_days(RULE), {"{}": 99}),
-        (48, promql.closed_days(RULE), {}),
-        (0, promql.open_day(RULE), {}),
-        (48, promql.open_day(RULE), {"{}": 1}),
-        (54, promql.open_day(RULE), {}),
     )
 
 
