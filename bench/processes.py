@@ -21,7 +21,7 @@ from exporter.config.sections import Config
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("flashback-exporter")
 
-_CHECKS = 0.05  # seconds between two looks at whether a poll has finished
+_CHECKS = 0.1  # seconds between two looks at whether a poll has finished
 
 _CONFIGURATION = """\
 api:
@@ -107,6 +107,10 @@ class Api:
         self._child.stdin.flush()
         line_with(self._child.stdout, "set")
 
+    def begun(self) -> None:
+        """Wait until it begins to send an answer."""
+        line_with(self._child.stdout, "begun")
+
     def sent(self) -> tuple[float, float]:
         """Wait for the end of an answer; return when its first and last byte left (monotonic)."""
         match = line_with(self._child.stdout, r"sent (\S+) (\S+)", 10 * PATIENCE)
@@ -143,9 +147,10 @@ class Exporter:
             connection.post("/-/reload")
 
     def poll(self) -> tuple[float, float]:
-        """Return the CPU time and the time of one poll in seconds."""
-        cpu = cpu_seconds(self.pid)
+        """Return the CPU time and the time of one poll in seconds, from its answer on."""
         self.start_poll()
+        self._api.begun()
+        cpu = cpu_seconds(self.pid)
         first, _, done = self.wait_for_poll()
         return cpu_seconds(self.pid) - cpu, done - first
 

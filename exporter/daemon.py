@@ -76,6 +76,7 @@ class Exporter:
         except StateError as error:
             problem = Problem("state.file", f"{config.state.file}: {error}")
             raise ConfigError([config.places.located(problem)]) from error
+        await keeper.forget([query.name for query in config.queries])
         facts = Facts(states(config, {}, keeper), prices=Prices(config.own_prices))
         try:
             return cls(config, load, clock, await Publication.empty(clock, facts), keeper)
@@ -125,12 +126,12 @@ class Exporter:
         """
         async with self._turn:
             config, client = self._read_again()
+            await self._keeper.forget(self.publication.view.states)
             await self._begin_series(config)
             await self.publication.change(lambda facts: self._changed(facts, config))
             self._keeper.served(self.publication.view.states)
             self._go_on(config, client)
             await self._account.replace(account_plan(config, client))
-            await self._keeper.forget(self.publication.view.states)
 
             self._reload_successful = True
             self._reloaded_at = self._clock.time()
@@ -210,7 +211,11 @@ class Exporter:
         )
 
     async def _add(self, name: str, source: str, outcome: Outcome) -> None:
-        """Publish how a poll ended. What is served is safe before: a counter never falls."""
-        await self._keeper.keep(name, source, outcome)
-        await self.publication.add(name, source, outcome)
-        self._keeper.served([name])
+        """Publish how a poll ended. What is served is safe before: a counter never falls.
+
+        One that began before its question was asked anew is left out.
+        """
+        if await self._keeper.keep(name, outcome):
+            await self.publication.add(name, source, outcome)
+            self._keeper.served([name])
+        await self._keeper.forget(self.publication.view.states)

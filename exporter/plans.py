@@ -69,7 +69,8 @@ def _state(config: Config, query: Query, before: QueryState | None, keeper: Keep
         source=source,
         interval=interval,
         max_data_age=age,
-        counters=kept.counters.shown,
+        # Not those of a poll that is being written at this moment.
+        counters=kept.good.counters if kept.good else kept.counters.shown,
         last=None,
         good=kept.good,
         aside=None,

@@ -6,7 +6,7 @@ between, in one of these forms. A step of small items has 256 of them.
 - `in_steps`: a loop over small items, as groups or lines are.
 - `one_a_step`: a loop over items that are a step's work each, as a piece of text to compress is.
 - `in_runs`: parts small items into lists that are a step's work each, for code that awaits nothing.
-- `let_go`: frees what a long list holds.
+- `let_go` and `empty`: free what a long list or dictionary holds.
 - `give_way`: one turn for the others, where none of these loops fits.
 
 Collecting garbage is one step, as long as there are objects to look at. So the daemon sets aside
@@ -18,7 +18,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -56,6 +56,12 @@ async def let_go(items: list[_T]) -> None:
     while items:
         del items[-ITEMS_A_STEP:]
         await give_way()
+
+
+async def empty(items: dict[Any, Any]) -> None:
+    """Empty a dictionary, for the same reason."""
+    async for _ in in_steps(range(len(items))):
+        items.popitem()
 
 
 def spare_what_stays() -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from clocks import HandClock
+from clocks import HandClock, calm_interval
 from loopback import Gate, served
 from material import text
 
@@ -18,6 +18,7 @@ from exporter.output.formats import TEXT
 PATIENCE = 15  # real seconds
 QUERY = {"name": "one", "labels": ["llm_type"], "metrics": ["api_calls"]}
 CALLS = "flashback_ai_daily_api_calls"
+CALM = calm_interval()
 
 
 @pytest.fixture
@@ -30,14 +31,14 @@ class Daemon:
     """An exporter whose configuration can be changed."""
 
     def __init__(self, gate, exporter):
-        self._gate = gate
+        self.gate = gate
         self.exporter = exporter
         self.simulator = gate.simulator
 
     async def reload(self, query=QUERY, api=(), **sections):
         """Go on with another configuration; return what is shown before a poll has ended in it."""
-        self._gate.close()
-        self.next = configured(self._gate.url, query, api, **sections)
+        self.gate.close()
+        self.next = configured(self.gate.url, query, api, **sections)
         await self.exporter.reload()
         return await self.shown()
 
@@ -48,7 +49,7 @@ class Daemon:
 
     async def polled(self, polls):
         """Let all polls go on and wait until there were so many."""
-        self._gate.open()
+        self.gate.open()
         async with asyncio.timeout(PATIENCE):
             while self.exporter.status().states["one"].polls < polls:  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(0)
@@ -58,7 +59,8 @@ def configured(url, query=QUERY, api=(), **sections):
     """Return a configuration for a simulator at that address."""
     login = {"email": EMAIL, "password": PASSWORD}
     section = {"base_url": url, "login": login, **dict(api)}
-    return Config.model_validate({"api": section, "queries": [query], **sections})
+    poll = {"interval": CALM, **sections.pop("poll", {})}
+    return Config.model_validate({"api": section, "poll": poll, "queries": [query], **sections})
 
 
 async def signed_in(url):
@@ -137,6 +139,28 @@ async def test_another_question_begins_anew(clock, query, api):
     """No answer to one question is ever shown for another, nor one account's for another's."""
     async with daemon(clock) as one:
         assert await one.reload(query, api) == []
+
+
+async def test_a_poll_that_outlives_its_question_is_left_out(clock):
+    """Where reloads ask something else and then the same again, all begins anew: a poll that was
+    under way all the time belongs to what was before.
+    """
+    async with daemon(clock) as one:
+        await one.gate.arrival()
+        await one.reload(poll={"days": 5})
+        await one.gate.arrival()
+        await one.reload({**QUERY, "labels": ["llm_model"]}, poll={"days": 5})
+        assert await one.reload(poll={"days": 5}) == []
+        polls = one.exporter.status().states["one"].polls
+
+        one.gate.let_one_pass()
+        await one.gate.arrival()
+        assert await one.shown() == []
+        assert one.exporter.status().states["one"].polls == polls
+        await one.polled(polls + 1)
+        counters = [line for line in await one.shown() if "api_calls_total" in line]
+        assert counters
+        assert all(line.endswith(" 0") for line in counters)
 
 
 async def test_metrics_that_a_reload_adds_are_shown_at_once(clock):

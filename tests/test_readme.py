@@ -7,7 +7,7 @@ from pathlib import Path
 import exporter.config.sections
 from exporter.config.environment import Environment
 from exporter.config.sections import Config
-from exporter.metrics import DAY_START, METRICS
+from exporter.metrics import DAY_START, METRICS, Kind
 from exporter.output.own_metrics import OWN_METRICS
 
 ROOT = Path(__file__).parent.parent
@@ -100,3 +100,19 @@ def test_the_table_of_variables_is_the_codes():
     assert set(re.findall(r"FLASHBACK_\w+", example)) == known
     passed_on = re.findall(r"- (FLASHBACK_\w+)", (ROOT / "compose.yaml").read_text())
     assert {*passed_on, "FLASHBACK_REFRESH_TOKEN_FILE"} == known  # which needs a volume of its own
+
+
+def test_the_arithmetic_of_series_is_the_codes():
+    """So many series has a group for each day and beside them, and so many labels each of them."""
+    growing = README.split("\n## Growing\n")[1]
+    ((gauges, counters, all_of_two_days),) = re.findall(
+        r"has (\d+) series for each day and (\d+) counters beside them: .*\n(\d+) series", growing
+    )
+    assert int(gauges) == sum(len(metric.fields) for metric in METRICS)
+    found = [metric for metric in METRICS if metric.counter]
+    sums_and_counts = [2 if one.kind is Kind.MEAN else len(one.fields) for one in found]
+    assert int(counters) == sum(sums_and_counts)
+    assert int(all_of_two_days) == 2 * int(gauges) + int(counters)
+    (labels,) = re.findall(r"label_limit: \d+ +# (\d+) of the exporter's own", growing)
+    usual = exporter.config.sections.Query().labels
+    assert int(labels) == len({"query", "day", "severity", *usual})

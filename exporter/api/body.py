@@ -16,8 +16,9 @@ MAX_JSON = 256 * 1024
 def decompressed(raw: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
     """Return a body in pieces of at most 64 KiB, however well it was compressed.
 
-    `raw` comes in such pieces, and `encoding` is its Content-Encoding. Raises PollError where the
-    body is something else, TruncatedError where it is cut off.
+    Others run at each. `raw` comes in such pieces, off the network, and `encoding` is its
+    Content-Encoding. Raises PollError where the body is something else, TruncatedError where it is
+    cut off.
     """
     if encoding in ("identity", ""):
         return raw
@@ -28,7 +29,7 @@ def decompressed(raw: AsyncIterator[bytes], encoding: str) -> AsyncIterator[byte
 
 
 async def limited(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """Yield a body's pieces, letting others run at each.
+    """Yield a body's pieces.
 
     Raises PollError `too_large` where there are more than `limit` bytes.
     """
@@ -38,7 +39,6 @@ async def limited(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[byt
         if size > limit:
             raise PollError(Reason.TOO_LARGE, f"the answer is larger than {limit} bytes")
         yield piece
-        await give_way()
 
 
 def json_object(content: bytes) -> Mapping[str, Any]:
@@ -72,6 +72,7 @@ async def _gunzipped(compressed: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                     decompressor = zlib.decompressobj(wbits=31)
                 piece = decompressor.decompress(data, PIECE)
                 yield piece
+                await give_way()
                 ended = decompressor.eof
                 data = decompressor.unused_data if ended else decompressor.unconsumed_tail
                 if not data and len(piece) < PIECE:

@@ -236,8 +236,8 @@ async def tables_beside(about: About, shown: Sequence[Shown]) -> Iterator[Table]
     tables = []
     for metric in BESIDE:
         samples = [sample async for sample in in_steps(metric.read(told))]
-        rows = list(in_runs(labels for labels, _ in samples))
-        values = in_runs(value for _, value in samples)
+        rows = list(map(tuple, in_runs(labels for labels, _ in samples)))
+        values = map(tuple, in_runs(value for _, value in samples))
         tables.append(Table(metric.labels, rows, [Column(metric.family, (), (), values)]))
     return iter(tables)
 

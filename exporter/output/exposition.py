@@ -17,11 +17,11 @@ from exporter.metrics import Family
 from exporter.output.deflate import Deflated, Deflater, deflated, gzipped, joined
 from exporter.output.formats import FORMATS, Format
 from exporter.output.samples import Column, Labels, Table
-from exporter.steps import one_a_step
+from exporter.steps import collect_new, one_a_step
 
 _ROW = "\n"  # stands for the labels of a row; nothing written between quotes holds it
 
-_Values = Sequence[float | None]
+_Values = tuple[float | None, ...]
 _Place = tuple[Family, Labels, Labels]
 """What columns have in common whose samples stand side by side: family and labels."""
 
@@ -140,7 +140,7 @@ async def _rows(table: Table, before: Sequence[Rows]) -> Rows:
         if rows.labels == table.labels and await _same(rows.values, table.runs):
             return rows
     written = [
-        [_written(zip(table.labels, row, strict=True)) for row in run]
+        tuple([_written(zip(table.labels, row, strict=True)) for row in run])
         async for run in one_a_step(table.runs)
     ]
     return Rows(table.labels, table.runs, written)
@@ -148,13 +148,15 @@ async def _rows(table: Table, before: Sequence[Rows]) -> Rows:
 
 async def _piece(columns: Sequence[Column], rows: Rows, before: Piece | None) -> Piece:
     """Write columns whose samples stand side by side, unless they are the same as before."""
-    old = before.runs if before and before.rows is rows else ()
-    runs, same = [], True
+    same = before is not None and before.rows is rows
+    old = before.runs if before and same else ()
+    runs = []
     values_of_runs = zip(*[column.runs for column in columns], strict=True)
     async for number, values in one_a_step(enumerate(values_of_runs)):
         runs.append(values)
         same = same and old[number : number + 1] == (values,)
-    if before and same and len(old) == len(runs):
+    collect_new()  # so that it never looks at the values again
+    if before and same:
         return before
 
     lines = Deflater()

@@ -41,13 +41,13 @@ class Column:
     All samples of a column have one name, that of their family with a suffix. They have the labels
     in `before` and `after`, and those of their row in between. Columns with other suffixes and the
     same labels have samples for the same rows. `runs` yields the values of one run of rows after
-    another, each of them a step's work.
+    another, each of them a step's work; as tuples, for a garbage collection looks into these once.
     """
 
     family: Family
     before: Labels
     after: Labels
-    runs: Iterable[Sequence[float | None]]
+    runs: Iterable[tuple[float | None, ...]]
     suffix: str = ""
 
     @property
@@ -87,13 +87,13 @@ def tables(shown: Shown, today: int) -> Iterator[Table]:
     query, runs = shown.query, None
     if shown.snapshot:
         days = _days(shown.snapshot, today)
-        runs = list(_in_runs(shown.snapshot.groups))
+        runs = list(map(tuple, _in_runs(shown.snapshot.groups)))
         yield Table(query.labels, runs, _gauges(query, shown.snapshot, days))
         yield _day_starts(query, days)
 
     if shown.counters:
         if runs is None or not shown.together:
-            runs = list(_in_runs(shown.counters))
+            runs = list(map(tuple, _in_runs(shown.counters)))
         yield Table(query.labels, runs, _counters(query, shown.counters))
 
 
@@ -110,7 +110,7 @@ def _day_label(offset: int) -> str:
 
 def _day_starts(query: Query, days: Mapping[str, int]) -> Table:
     """Return one row for each day, with when it began."""
-    starts = [midnight(day) for day in days.values()]
+    starts = tuple([midnight(day) for day in days.values()])
     column = Column(DAY_START, (("query", query.name),), (), [starts])
     return Table(("day",), [[(label,) for label in days]], [column])
 
@@ -156,7 +156,7 @@ def _split(metric: Metric, value: str) -> Labels:
 
 def _of_day(
     metric: Metric, field: str, daily: Iterable[DailyAmounts], place: int | None
-) -> Iterator[Sequence[float | None]]:
+) -> Iterator[tuple[float | None, ...]]:
     """Yield what each group shows of an API field on a day; None is a day that is not known yet."""
     for run in _in_runs(daily):
         amounts = [NOTHING if place is None else of_group[place] or NOTHING for of_group in run]
@@ -166,24 +166,24 @@ def _of_day(
             yield _divided([one[FIELD_INDEX[field]] for one in amounts], 1)
 
 
-def _means(amounts: Iterable[Amounts], field: str, unit: int) -> list[float | None]:
+def _means(amounts: Iterable[Amounts], field: str, unit: int) -> tuple[float | None, ...]:
     """Return the mean of each group, where there is a call that it is known for."""
     index, weight = FIELD_INDEX[field], WEIGHT_INDEX[field]
-    return [one[index] / (one[weight] * unit) if one[weight] else None for one in amounts]
+    return tuple([one[index] / (one[weight] * unit) if one[weight] else None for one in amounts])
 
 
-def _sums(counters: Iterable[Amounts], index: int, unit: int = 1) -> Iterator[Sequence[float]]:
+def _sums(counters: Iterable[Amounts], index: int, unit: int = 1) -> Iterator[tuple[float, ...]]:
     """Yield one of the amounts of each counter."""
     for run in _in_runs(counters):
         yield _divided([counter[index] for counter in run], unit)
 
 
-def _divided(sums: list[int], unit: int) -> Sequence[float]:
+def _divided(sums: list[int], unit: int) -> tuple[float, ...]:
     """Return sums in the metric's unit: exact, where that is the API's."""
     limit = MAX_NUMBER * unit
     if max(sums) > limit:
-        return [math.inf if value > limit else value / unit for value in sums]
-    return sums if unit == 1 else [value / unit for value in sums]
+        return tuple([math.inf if value > limit else value / unit for value in sums])
+    return tuple(sums if unit == 1 else [value / unit for value in sums])
 
 
 def _in_runs(items: Iterable[_T]) -> Iterator[list[_T]]:

@@ -1,6 +1,7 @@
 """One poll of one query: ask, read, add up; try again while that can help and there is time."""
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,20 +34,28 @@ def current_window(clock: Clock, days: int) -> tuple[int, ...]:
     return tuple(today - offset for offset in range(days))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Noted:
-    """What one attempt notes about records.
+    """What one attempt notes about records, and what it found in the end.
 
     How many it left out, by reason, and how many lacked each field.
     """
 
     rejected: Counter[Rejection] = field(default_factory=Counter)
     incomplete: Counter[str] = field(default_factory=Counter)
+    snapshot: Snapshot | None = None
+    changes: Changes | None = None
 
     def forget(self) -> None:
         """Begin again, for the next attempt."""
         self.rejected.clear()
         self.incomplete.clear()
+
+    def take(self) -> tuple[Snapshot | None, Changes | None]:
+        """Return what was found, and hold it no more."""
+        found = self.snapshot, self.changes
+        self.snapshot = self.changes = None
+        return found
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,13 @@ class Plan:
 class Poll:
     """One poll as planned, to be run once, within so many `seconds`.
 
-    `previous` is the data shown so far: its groups keep their series until the day ends.
+    `previous` returns the data shown so far: its groups keep their series until the day ends.
     """
 
     plan: Plan
     seconds: float
     clock: Clock
-    previous: Snapshot | None = None
+    previous: Callable[[], Snapshot | None] = lambda: None
     attempts: int = ATTEMPTS
 
     async def run(self) -> Outcome:
@@ -84,16 +93,17 @@ class Poll:
         """
         started = self.clock.monotonic()
         noted = _Noted()
-        snapshot, changes = None, None
         reason, message = None, ""
         try:
-            snapshot, changes = await self._attempts().run(partial(self._attempt, noted))
+            await self._attempts().run(partial(self._attempt, noted))
         except PollError as error:
             reason, message = error.reason, str(error)
             _log.warning("poll failed", query=self._name, reason=reason.value, error=message)
         except Exception:  # noqa: BLE001 - the poll's edge: whatever happens, the exporter goes on
             reason, message = Reason.INVALID_RESPONSE, "internal error, see the log"
             _log.exception("poll failed, which is a fault of the exporter", query=self._name)
+        # Taken out: tenacity's objects hold one another, and what they hold, until a collection.
+        snapshot, changes = noted.take()
         now = self.clock.monotonic()
         return Outcome(
             finished_at=self.clock.time(),
@@ -116,7 +126,7 @@ class Poll:
         client, about = self.plan.client, {"query": self._name}
         return Attempts(self.seconds, self.clock, lambda: client.wait, about, self.attempts)
 
-    async def _attempt(self, noted: _Noted, deadline: float) -> tuple[Snapshot, Changes]:
+    async def _attempt(self, noted: _Noted, deadline: float) -> None:
         noted.forget()
         query, client = self.plan.query, self.plan.client
         window = current_window(self.clock, self.plan.days)
@@ -127,9 +137,10 @@ class Poll:
                 async for raw_records in batches:
                     self._add(raw_records, grouping, noted)
             self._check(noted, grouping)
-            snapshot = await grouping.snapshot(self.previous)
+            snapshot = await grouping.snapshot(self.previous())
             now = self.clock.monotonic()
-            return snapshot, await self.plan.counters.grow(grouping.found, snapshot, now)
+            noted.changes = await self.plan.counters.grow(grouping.found, snapshot, now)
+            noted.snapshot = snapshot
         finally:
             await grouping.discard()
 

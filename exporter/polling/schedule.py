@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -20,6 +21,7 @@ from exporter.polling.phase import Phase
 from exporter.polling.poll import Plan, Poll, current_window
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import Outcome, QueryState
+from exporter.steps import collect_all
 
 SHARE_OF_INTERVAL = 0.9
 """How much of its interval a poll may take, so that it ends well before the next one is due."""
@@ -28,6 +30,10 @@ SHARE_OF_INTERVAL = 0.9
 # passed before it counts as set. In seconds.
 _SECONDS_A_LOOK = 1.0
 _MAX_DRIFT = 5.0
+
+# A regular poll that has a smaller share of its interval left began late: two moments are always at
+# least half an interval apart.
+_LATE = 0.4
 
 _log = structlog.get_logger(__name__)
 
@@ -154,7 +160,7 @@ class Scheduler:
         One that the machine was too busy for, or asleep, is regular no more.
         """
         seconds = self.seconds_to_next_poll(name) or 0.0
-        if out_of_turn or seconds < plan.interval / 2:
+        if out_of_turn or seconds < _LATE * plan.interval:
             return _Run(plan, plan.interval, regular=False)
         return _Run(plan, min(seconds, plan.interval), regular=True)
 
@@ -177,10 +183,16 @@ class Scheduler:
             self._poll_soon(name)
 
     async def _poll(self, plan: Plan, seconds: float) -> None:
-        poll = Poll(plan, seconds, self._clock, self._data(plan))
+        poll = Poll(plan, seconds, self._clock, partial(self._data, plan))
         outcome = await poll.run()
         _log_if_new(outcome, self._state(plan))
         await self._results.add(plan.query.name, plan.source, outcome)
+
+        # By now nothing is left of the poll but what is published, and little of that looked at.
+        if outcome.changes:
+            await outcome.changes.let_go()
+        del outcome
+        collect_all()
 
     def _state(self, plan: Plan) -> QueryState | None:
         state = self._results.states().get(plan.query.name)

@@ -11,7 +11,7 @@ from operator import add
 from exporter.statistics.groups import OTHER, Key, Snapshot
 from exporter.statistics.marks import NOTHING, Found, Growth, Marks
 from exporter.statistics.records import Amounts
-from exporter.steps import in_steps
+from exporter.steps import empty, in_steps, let_go
 
 MAX_UNSERVED = 10_000
 """Counters without a series that are kept: those that lost theirs last."""
@@ -42,6 +42,11 @@ class Changes:
     counters: list[Key] = field(default_factory=list)
     forgotten: list[Key] = field(default_factory=list)
 
+    async def let_go(self) -> None:
+        """Forget it all in steps, for it may be long."""
+        await let_go(self.growth.changed)
+        await let_go(self.counters)
+
 
 @dataclass(eq=False)
 class Counters:
@@ -57,6 +62,7 @@ class Counters:
     births: dict[Key, Birth] = field(default_factory=dict)
     _cohort: int = 0
     _served_since: dict[int, float] = field(default_factory=dict)
+    _grown_up: int = 0
 
     async def grow(self, found: Found, snapshot: Snapshot, now: float) -> Changes:
         """Add what a good poll found to be new, and return what that changed.
@@ -82,6 +88,8 @@ class Counters:
 
         await self._end_others(shown, changes)
         self.shown = shown
+        await empty(increases)
+        await empty(changes.growth.increases)
         return changes
 
     def served(self, now: float) -> None:
@@ -98,15 +106,20 @@ class Counters:
         before = self.births.get(key)
         self.births[key] = Birth(self._cohort, before.owed if before else NOTHING)
 
-    def _old_enough(self, now: float) -> set[int | None]:
-        """Return the cohorts that have been served long enough to grow, for the last time."""
-        served = self._served_since
-        old = {cohort for cohort, since in served.items() if now - since >= SECONDS_AT_FIRST}
-        self._served_since = {cohort: served[cohort] for cohort in served.keys() - old}
-        return set(old)
+    def _old_enough(self, now: float) -> int:
+        """Return the last cohort that has been served long enough to grow; so have all before."""
+        old = [
+            cohort
+            for cohort, since in self._served_since.items()
+            if now - since >= SECONDS_AT_FIRST
+        ]
+        for cohort in old:
+            del self._served_since[cohort]
+        self._grown_up = max(old, default=self._grown_up)
+        return self._grown_up
 
     def _grown(
-        self, key: Key, value: Amounts, increase: Amounts | None, old_enough: set[int | None]
+        self, key: Key, value: Amounts, increase: Amounts | None, old_enough: int
     ) -> Amounts:
         """Return what a counter becomes; while its series is new, the increase is owed to it."""
         birth = self.births.get(key)
@@ -114,7 +127,7 @@ class Counters:
             return _sum(value, increase)
 
         owed = _sum(birth.owed, increase)
-        if birth.cohort in old_enough:
+        if birth.cohort is not None and birth.cohort <= old_enough:
             del self.births[key]
             return _sum(value, owed)
 

@@ -15,7 +15,7 @@ from exporter.errors import PollError, Reason
 from exporter.metrics import CALLS, DIMENSIONS
 from exporter.statistics import rows
 from exporter.statistics.records import Amounts, Record, label_values
-from exporter.steps import collect_all, collect_new, in_runs, in_steps, let_go, one_a_step
+from exporter.steps import collect_new, empty, in_runs, in_steps, let_go, one_a_step
 
 OTHER = "other"
 MAX_FOUND = 500_000
@@ -104,9 +104,7 @@ class Grouping:
 
     async def discard(self) -> None:
         """Forget all sums, so that nothing large is left to be freed at once."""
-        async for _ in in_steps(range(len(self.found))):
-            self.found.popitem()
-        collect_all()
+        await empty(self.found)
 
     def _sums(self, key: Key) -> _Sums:
         """Return where a group is added up."""

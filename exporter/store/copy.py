@@ -1,16 +1,14 @@
 """What the state file has of one query, and how it is brought up to date."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from exporter.errors import StateWriteError
 from exporter.metrics import AMOUNT_NAMES
 from exporter.statistics.counters import Changes, Counters
-from exporter.statistics.groups import Key
+from exporter.statistics.groups import Key, Snapshot
 from exporter.statistics.kept import Kept
 from exporter.statistics.marks import Growth, Marks
 from exporter.steps import in_runs, in_steps, one_a_step
@@ -24,6 +22,14 @@ NO_RECORD = ""
 
 _T = TypeVar("_T")
 _Row = Sequence[Any]
+
+
+class Good(NamedTuple):
+    """What a good poll found, what it changed, and the Unix time at which it ended."""
+
+    finished_at: float
+    snapshot: Snapshot
+    changes: Changes
 
 
 class QueryRow(NamedTuple):
@@ -47,19 +53,22 @@ class QueryRow(NamedTuple):
 class Copy:
     """One query in the file: its number there, those of its groups, and how many series ended.
 
-    `source` is what it asked whom; it is empty where the rows are of no use to this exporter.
+    It is a copy of `kept`, or of None where its rows are of no use to this exporter.
     """
 
     query: int
-    source: str
+    kept: Kept | None
     groups: dict[Key, int] = field(default_factory=dict)
+    last_group: int = 0
     ended: int = 0
 
-    async def update(self, database: Database, name: str, kept: Kept, changes: Changes) -> None:
+    async def update(self, database: Database, name: str, kept: Kept, good: Good) -> None:
         """Write what a good poll changed. Belongs in a transaction. Raises StateError."""
-        counters, growth = kept.counters, changes.growth
-        keys = chain((key for _, key in growth.changed), changes.counters)
-        await _write(database, schema.GROUP, self._unknown(keys), self._group)
+        counters, changes = kept.counters, good.changes
+        growth = changes.growth
+        new = await self._numbered(key async for _, key in in_steps(growth.changed))
+        new += await self._numbered(in_steps(changes.counters))
+        await _write(database, schema.GROUP, new, self._group)
 
         changed = [key async for key in in_steps(changes.counters) if _has_counter(counters, key)]
         counter = partial(self._counter, counters)
@@ -70,7 +79,7 @@ class Copy:
         await _write(database, schema.TOTAL, growth.changed, total)
         if growth.dropped:
             await self._drop(database, counters, growth.dropped)
-        await database.write(schema.QUERY, [self._query(name, kept)])
+        await database.write(schema.QUERY, [self._query(name, kept, good)])
 
     async def _drop(self, database: Database, counters: Counters, days: Sequence[int]) -> None:
         """Forget days, and the groups of which nothing is left."""
@@ -80,14 +89,15 @@ class Copy:
         async for key in in_steps(gone):
             del self.groups[key]
 
-    def _unknown(self, keys: Iterable[Key]) -> Iterator[Key]:
-        """Yield the groups that the file does not have yet, and number them."""
-        last = max(self.groups.values(), default=0)
-        for key in keys:
+    async def _numbered(self, keys: AsyncIterator[Key]) -> list[Key]:
+        """Return the groups that the file does not have yet, numbered now."""
+        new = []
+        async for key in keys:
             if key not in self.groups:
-                last += 1
-                self.groups[key] = last
-                yield key
+                self.last_group += 1
+                self.groups[key] = self.last_group
+                new.append(key)
+        return new
 
     def _place(self, key: Key) -> _Row:
         return self.query, self.groups[key]
@@ -113,10 +123,8 @@ class Copy:
             total = NO_RECORD if lower is None else written(lower)
         return self.query, day, self.groups[key], written(of_day.marks[key]), total
 
-    def _query(self, name: str, kept: Kept) -> QueryRow:
-        marks, good = kept.counters.marks, kept.good
-        if good is None or good.snapshot is None or marks.newest_day is None:
-            raise StateWriteError("there is nothing to write yet")
+    def _query(self, name: str, kept: Kept, good: Good) -> QueryRow:
+        marks, snapshot = kept.counters.marks, good.snapshot
         return QueryRow(
             number=self.query,
             name=name,
@@ -124,12 +132,12 @@ class Copy:
             amounts=NAMES,
             polled=good.finished_at,
             held=written(marks.days),
-            asked=written(good.snapshot.window),
-            newest_day=marks.newest_day,
+            asked=written(snapshot.window),
+            newest_day=marks.newest_day or max(snapshot.window),
             newest_record=marks.newest_record,
-            records=good.snapshot.records,
-            found=good.snapshot.found,
-            folded=good.snapshot.folded,
+            records=snapshot.records,
+            found=snapshot.found,
+            folded=snapshot.folded,
         )
 
 

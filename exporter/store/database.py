@@ -1,8 +1,10 @@
 """The state file as SQLite sees it: opened once, locked from start to end, written in a thread."""
 
 import asyncio
+import errno
 import os
 import sqlite3
+import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +17,7 @@ from exporter.store.schema import APPLICATION_ID, CREATE, FORMAT
 Rows = Sequence[Sequence[Any]]
 
 _ROWS = 1000  # rows that are read or written at a time
+_PRIVATE = 0o600
 _HEADER = 100  # bytes at the beginning that say what a file is
 _MAGIC = b"SQLite format 3\x00"
 _OPENING = (
@@ -24,16 +27,21 @@ _OPENING = (
     "BEGIN EXCLUSIVE",  # takes the lock, which the locking mode keeps
     "COMMIT",
 )
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ERRORS = {
+    sqlite3.SQLITE_ERROR: StateDamagedError,  # no such table, for one
     sqlite3.SQLITE_BUSY: StateInUseError,
     sqlite3.SQLITE_LOCKED: StateInUseError,
     sqlite3.SQLITE_CORRUPT: StateDamagedError,
     sqlite3.SQLITE_NOTADB: StateDamagedError,
     sqlite3.SQLITE_IOERR_SHORT_READ: StateDamagedError,
     sqlite3.SQLITE_FULL: StateWriteError,
+    sqlite3.SQLITE_IOERR_WRITE: StateWriteError,
+    sqlite3.SQLITE_IOERR_FSYNC: StateWriteError,
 }
 
 _T = TypeVar("_T")
+_Place = tuple[int, int]
 
 
 def check_path(path: Path) -> None:
@@ -43,24 +51,27 @@ def check_path(path: Path) -> None:
     lock, as POSIX has it.
     """
     try:
-        if not path.exists():
-            _check_folder(path)
-            return
-        if not path.is_file():
-            raise StateError("it is no regular file")
-        if not os.access(path, os.R_OK | os.W_OK):
-            raise StateError("it may not be read and written")
-        _check_folder(path)
-        with path.open("rb") as file:
-            header = file.read(_HEADER)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            _check_file(path)
+        _check_folder(_real(path).parent)
     except OSError as error:
         raise StateError(error.strerror or "it cannot be opened") from error
-    _check_header(header)
 
 
-def _check_folder(path: Path) -> None:
+def _check_file(path: Path) -> None:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise StateError("it is a directory")
+    if not stat.S_ISREG(mode):
+        raise StateError("it is no regular file")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise StateError("it may not be read and written")
+    with path.open("rb") as file:
+        _check_header(file.read(_HEADER))
+
+
+def _check_folder(folder: Path) -> None:
     """Refuse a folder in which SQLite cannot make its journal."""
-    folder = path.resolve().parent
     if not folder.is_dir():
         raise StateError("its folder does not exist")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -84,7 +95,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         """Prepare; `open` opens."""
-        self._path = path.resolve()
+        self._path = _real(path)
+        self._opened: _Place | None = None
         # One thread: SQLite waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state file")
         self._connection: sqlite3.Connection | None = None
@@ -102,7 +114,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Have all that is written meanwhile saved, or nothing of it. Raises StateError."""
-        await self._in_thread(self._execute, "BEGIN IMMEDIATE")
+        await self._in_thread(self._begin)
         try:
             yield
             await self._in_thread(self._execute, "COMMIT")
@@ -121,7 +133,10 @@ class Database:
         await self._in_thread(self._close)
 
     async def remove(self) -> None:
-        """Close the file and remove it. Raises StateError where that does not work."""
+        """Close the file and remove it. Raises StateError where that does not work.
+
+        What somebody else has put in its place stays.
+        """
         await self._in_thread(self._remove)
 
     async def set_aside(self) -> Path:
@@ -134,17 +149,20 @@ class Database:
             return await loop.run_in_executor(self._thread, work, *values)
         except sqlite3.Error as error:
             raise _state_error(error) from error
+        except UnicodeDecodeError as error:  # a message of SQLite that repeats damaged text
+            raise StateDamagedError("what it holds is damaged") from error
         except OSError as error:
-            raise StateError(error.strerror or "it cannot be used") from error
+            kind = StateWriteError if error.errno in _NO_ROOM else StateError
+            raise kind(error.strerror or "it cannot be used") from error
 
     def _open(self) -> None:
         self._close()
         check_path(self._path)
-        # Made here, for SQLite would let others read it. Its journal gets the same mode.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make_private(self._path)
         self._connection = sqlite3.connect(
             self._path, timeout=0, isolation_level=None, check_same_thread=False
         )
+        self._opened = _place(self._path)
         for statement in _OPENING:
             self._execute(statement)
         (version,) = self._execute("PRAGMA user_version").fetchone()
@@ -160,6 +178,12 @@ class Database:
             self._execute(statement)
         self._execute("COMMIT")
 
+    def _begin(self) -> None:
+        """Begin a transaction. SQLite itself would write on where nobody finds it again."""
+        if _place(self._path) != self._opened:
+            raise StateWriteError("it was removed or replaced")
+        self._execute("BEGIN IMMEDIATE")
+
     def _execute(self, statement: str) -> sqlite3.Cursor:
         if self._connection is None:
             raise StateWriteError("it is not open")
@@ -171,13 +195,16 @@ class Database:
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
+        self._opened = None
         if connection is not None:
             connection.close()
 
     def _remove(self) -> None:
+        is_ours = self._opened is not None and self._opened == _place(self._path)
         self._close()
-        for path in (self._path, _journal(self._path)):
-            path.unlink(missing_ok=True)
+        if is_ours:
+            for path in (self._path, _journal(self._path)):
+                path.unlink(missing_ok=True)
 
     def _set_aside(self) -> Path:
         self._close()
@@ -191,12 +218,37 @@ class Database:
         return aside
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises at links that lead to themselves
+
+
+def _place(path: Path) -> _Place | None:
+    """Return what tells a file from one that takes its place; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _make_private(path: Path) -> None:
+    """Make the file where there is none, and let nobody else read it, nor its journal.
+
+    SQLite would let others. A new journal gets the file's mode.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
+    for each in (path, _journal(path)):
+        with suppress(FileNotFoundError, PermissionError):  # it may be somebody else's
+            each.chmod(_PRIVATE)
+
+
 def _journal(path: Path) -> Path:
     return path.with_name(f"{path.name}-journal")
 
 
 def _state_error(error: sqlite3.Error) -> StateError:
     """Return what an error of SQLite means for the file. Its text names no content."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    # There is no code where Python finds text that is not UTF-8.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     kind = _ERRORS.get(code) or _ERRORS.get(code & 0xFF, StateError)
     return kind(str(error))

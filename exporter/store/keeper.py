@@ -7,6 +7,7 @@ from pathlib import Path
 from exporter.clock import SECONDS_A_DAY, Clock
 from exporter.statistics.kept import Kept
 from exporter.statistics.state import Outcome
+from exporter.store.copy import Good
 from exporter.store.state_file import StateFile
 
 _SECONDS_UNUSED = 7 * SECONDS_A_DAY
@@ -41,14 +42,19 @@ class Keeper:
             kept = self._kept[name] = Kept(source)
         return kept
 
-    async def keep(self, name: str, source: str, outcome: Outcome) -> None:
-        """Keep what a good poll changed. Once this returns, it may be served."""
-        kept = self._kept.get(name)
-        if kept is None or kept.source != source or outcome.changes is None:
-            return
-        kept.good = replace(outcome, changes=None)
-        if self._file:
-            await self._file.write(name, kept, outcome.changes)
+    async def keep(self, name: str, outcome: Outcome) -> bool:
+        """Keep what a good poll changed, and return whether it may be served now.
+
+        It may not where the query was begun anew while the poll was under way.
+        """
+        kept, snapshot, changes = self._kept.get(name), outcome.snapshot, outcome.changes
+        if kept is None or outcome.counters is not kept.counters.shown:
+            return False
+        if snapshot is not None and changes is not None:
+            if self._file:
+                await self._file.write(name, kept, Good(outcome.finished_at, snapshot, changes))
+            kept.good = replace(outcome, changes=None)
+        return True
 
     def served(self, names: Collection[str]) -> None:
         """Note that the counters of these queries are being served as they are."""

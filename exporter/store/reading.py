@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.clock import Clock
+from exporter.clock import MILLISECONDS_FROM, Clock
 from exporter.errors import StateDamagedError
 from exporter.metrics import AMOUNT_NAMES, AMOUNTS
 from exporter.statistics.counters import Birth, Counters
@@ -19,12 +19,14 @@ from exporter.store import schema
 from exporter.store.copy import NO_RECORD, Copy, QueryRow
 from exporter.store.database import Database
 
+_KINDS = tuple(QueryRow.__annotations__.values())
+
 
 @dataclass
 class Read:
     """One query of the file. `keys` are its groups by their numbers.
 
-    Where an older exporter wrote it, which knew other amounts, `names` are not today's. Then its
+    Where another exporter wrote it, which knew other amounts, `names` are not today's. Then its
     counters go on, its marks are of no use, and it is to be written anew.
     """
 
@@ -38,23 +40,22 @@ class Read:
     keys: dict[int, Key] = field(default_factory=dict)
     shown: dict[Key, Amounts] = field(default_factory=dict)
 
-    @property
-    def is_older(self) -> bool:
-        """Whether the rows hold other amounts than today's."""
-        return self.names != list(AMOUNT_NAMES)
+    def __post_init__(self) -> None:
+        """Note whether the rows hold other amounts than today's."""
+        self._is_foreign = self.names != list(AMOUNT_NAMES)
 
     def add_group(self, number: int, labels: str) -> None:
         """Take a row of `groups`."""
         key = tuple(map(str, json.loads(labels)))
         self.keys[number] = key
-        self.copy.groups[key] = number
+        self.copy.groups[key] = self.copy.last_group = number
 
     def add_counter(self, number: int, amounts: str, owed: str, ended: int) -> None:
         """Take a row of `counters`; series that ended come in the order in which they did."""
         key, counters = self.keys[number], self.kept.counters
         if ended:
             counters.unserved[key] = self._amounts(amounts)
-            self.copy.ended = ended
+            self.copy.ended = int(ended)
         else:
             self.shown[key] = self._amounts(amounts)
         if owed:
@@ -62,7 +63,7 @@ class Read:
 
     def add_total(self, day: int, number: int, mark: str, total: str | None) -> None:
         """Take a row of `totals`."""
-        if self.is_older:
+        if self._is_foreign:
             return
         key, of_day = self.keys[number], self.kept.counters.marks.days[day]
         of_day.marks[key] = self._amounts(mark)
@@ -74,7 +75,7 @@ class Read:
         counters = self.kept.counters
         counters.shown = self.shown
         await counters.begin_again()
-        if self.is_older:
+        if self._is_foreign:
             counters.marks.days.clear()
             return
         age = max(0.0, clock.time() - self.polled)
@@ -89,7 +90,7 @@ class Read:
 
     def _amounts(self, text: str) -> Amounts:
         amounts = numbers(text)
-        if not self.is_older and len(amounts) == AMOUNTS:
+        if not self._is_foreign and len(amounts) == AMOUNTS:
             return amounts
         by_name = dict(zip(self.names, amounts, strict=True))
         return tuple(by_name.get(name, 0) for name in AMOUNT_NAMES)
@@ -98,7 +99,7 @@ class Read:
 async def read(database: Database, clock: Clock) -> list[Read]:
     """Return all queries. Raises StateDamagedError where a row makes no sense."""
     try:
-        rows = [QueryRow(*row) async for row in _rows(database, schema.QUERIES)]
+        rows = [_checked(row) async for row in _rows(database, schema.QUERIES)]
         queries = {row.number: _query(row) for row in rows}
         async for number, *row in _rows(database, schema.GROUPS):
             queries[number].add_group(*row)
@@ -106,11 +107,10 @@ async def read(database: Database, clock: Clock) -> list[Read]:
             queries[number].add_counter(*row)
         async for number, day, *row in _rows(database, schema.TOTALS):
             queries[number].add_total(day, *row)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        for query in queries.values():
+            await query.complete(clock)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise StateDamagedError("a row of it makes no sense") from error
-
-    for query in queries.values():
-        await query.complete(clock)
     return list(queries.values())
 
 
@@ -120,15 +120,27 @@ async def _rows(database: Database, query: str) -> AsyncIterator[Sequence[Any]]:
             yield row
 
 
+def _checked(row: Sequence[Any]) -> QueryRow:
+    """Return a row of `queries`: SQLite takes any value in any column."""
+    for value, kind in zip(row, _KINDS, strict=True):
+        if not isinstance(value, kind):
+            raise TypeError
+    checked = QueryRow(*row)
+    if not 0 <= checked.polled < MILLISECONDS_FROM or not checked.asked:
+        raise ValueError
+    return checked
+
+
 def _query(row: QueryRow) -> Read:
     names = row.amounts.split()
     days = {day: Day() for day in numbers(row.held)}
     marks = Marks(days, row.newest_day, row.newest_record)
     usable = names == list(AMOUNT_NAMES)
+    kept = Kept(row.source, Counters(marks))
     return Read(
         name=row.name,
-        copy=Copy(row.number, row.source if usable else ""),
-        kept=Kept(row.source, Counters(marks)),
+        copy=Copy(row.number, kept if usable else None),
+        kept=kept,
         names=names,
         polled=row.polled,
         asked=numbers(row.asked),

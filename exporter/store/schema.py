@@ -39,6 +39,12 @@ QUERY = "INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 NO_COUNTER = "DELETE FROM counters WHERE query = ? AND id = ?"
 NO_DAY = "DELETE FROM totals WHERE query = ? AND day = ?"
 NO_GROUP = "DELETE FROM groups WHERE query = ? AND id = ?"
+EMPTY = (
+    "DELETE FROM totals",
+    "DELETE FROM counters",
+    "DELETE FROM groups",
+    "DELETE FROM queries",
+)
 NO_QUERY = (
     "DELETE FROM totals WHERE query = ?",
     "DELETE FROM counters WHERE query = ?",
@@ -48,6 +54,6 @@ NO_QUERY = (
 """What forgets a query, each with its id."""
 
 QUERIES = "SELECT * FROM queries"
-GROUPS = "SELECT * FROM groups ORDER BY id"
+GROUPS = "SELECT * FROM groups ORDER BY query, id"
 COUNTERS = "SELECT * FROM counters ORDER BY ended, id"
 TOTALS = "SELECT * FROM totals"

@@ -7,10 +7,9 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.errors import StateDamagedError, StateError, StateInUseError, StateWriteError
-from exporter.statistics.counters import Changes
 from exporter.statistics.kept import Kept
 from exporter.store import schema
-from exporter.store.copy import Copy, everything
+from exporter.store.copy import Copy, Good, everything
 from exporter.store.database import Database
 from exporter.store.reading import read
 
@@ -46,30 +45,19 @@ class StateFile:
         longer than ten seconds, StateError where it cannot be used at all.
         """
         try:
-            await self._open_in_time()
-            return await self._read()
-        except StateDamagedError as error:
-            aside, why = str(await self._database.set_aside()), str(error)
-            _log.error("state file is damaged: beginning anew", moved_to=aside, error=why)
-            await self._database.open()
-            self._is_open = True
+            return await self._found()
         except StateWriteError as error:
             await self._give_up(error)
         return {}
 
-    async def write(self, name: str, kept: Kept, changes: Changes) -> None:
+    async def write(self, name: str, kept: Kept, good: Good) -> None:
         """Write what a good poll changed, and return once it is safe, or has failed."""
         async with self._turn:
             try:
                 if not self._is_open:
-                    await self._database.open()
-                    self._is_open = True
-            except StateError as error:
-                self._note_failure(error)
-                return
-            try:
+                    await self._open()
                 async with self._database.transaction():
-                    await self._write(name, kept, changes)
+                    await self._write(name, kept, good)
                 self._note_success()
             except StateError as error:
                 await self._give_up(error)
@@ -91,18 +79,30 @@ class StateFile:
         async with self._turn:
             await self._database.close()
 
+    async def _open(self) -> None:
+        await self._database.open()
+        self._is_open = True
+
+    async def _found(self) -> dict[str, Kept]:
+        """Return what the file holds: nothing, where it is damaged and has to be moved aside."""
+        try:
+            await self._open_in_time()
+            return await self._read()
+        except StateDamagedError as error:
+            aside, why = str(await self._database.set_aside()), str(error)
+            _log.error("state file is damaged: beginning anew", moved_to=aside, error=why)
+            await self._open()
+            return {}
+
     async def _open_in_time(self) -> None:
         deadline = self._clock.monotonic() + _PATIENCE
-        while True:
+        while not self._is_open:
             try:
-                await self._database.open()
+                await self._open()
             except StateInUseError:
                 if self._clock.monotonic() >= deadline:
                     raise
                 await self._clock.sleep(_LOOK)
-            else:
-                self._is_open = True
-                return
 
     async def _read(self) -> dict[str, Kept]:
         found = await read(self._database, self._clock)
@@ -110,17 +110,25 @@ class StateFile:
         self._last_number = max((query.copy.query for query in found), default=0)
         return {query.name: query.kept for query in found}
 
-    async def _write(self, name: str, kept: Kept, changes: Changes) -> None:
+    async def _write(self, name: str, kept: Kept, good: Good) -> None:
+        if self._is_failing:
+            await self._empty()
         copy = self._copies.get(name)
-        if copy is not None and copy.source == kept.source:
-            await copy.update(self._database, name, kept, changes)
+        if copy is not None and copy.kept is kept:
+            await copy.update(self._database, name, kept, good)
             return
 
         if copy is not None:
             await self._remove(copy)
         self._last_number += 1
-        self._copies[name] = new = Copy(self._last_number, kept.source)
-        await new.update(self._database, name, kept, await everything(kept.counters))
+        self._copies[name] = new = Copy(self._last_number, kept)
+        whole = good._replace(changes=await everything(kept.counters))
+        await new.update(self._database, name, kept, whole)
+
+    async def _empty(self) -> None:
+        """Forget what stands in a file that could not be removed, or was put in its place."""
+        for statement in schema.EMPTY:
+            await self._database.write(statement, [()])
 
     async def _remove(self, copy: Copy) -> None:
         for statement in schema.NO_QUERY:
@@ -131,6 +139,8 @@ class StateFile:
         self._note_failure(error)
         self._is_open = False
         self._copies.clear()
+        if isinstance(error, StateInUseError):
+            return
         try:
             await self._database.remove()
         except StateError as fault:

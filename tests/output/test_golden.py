@@ -37,7 +37,11 @@ async def scrape(name: str, accept: str, api) -> str:
     await exporter.stop()
     assert response.headers["Content-Type"].startswith(accept.split(";", maxsplit=1)[0])
     lines = response.text.splitlines(keepends=True)
-    return "".join(line for line in lines if "flashback_ai_" in line or line == "# EOF\n")
+    return "".join(
+        line
+        for line in lines
+        if ("flashback_ai_" in line and "_info" not in line) or line == "# EOF\n"
+    )
 
 
 @pytest.mark.parametrize("form", ACCEPT)

@@ -106,12 +106,8 @@ def test_services_know_one_another():
         ["exporter:9877"],
         ["alertmanager:9093"],
     ]
-    for name, port in (
-        ("exporter", 9877),
-        ("alertmanager", 9093),
-        ("prometheus", 9090),
-        ("grafana", 3000),
-    ):
+    assert SERVICES["exporter"]["ports"] == ["127.0.0.1:9877:9877"]
+    for name, port in (("alertmanager", 9093), ("prometheus", 9090), ("grafana", 3000)):
         assert SERVICES[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
         assert f"http://127.0.0.1:{port}/" in f"{SERVICES[name]['healthcheck']['test'][-1]}/"
 
@@ -164,6 +160,14 @@ def test_exporter_takes_the_environment(monkeypatch, capsys):
     monkeypatch.setenv("FLASHBACK_PASSWORD", "made up")
     assert main(["check"]) == 0
     assert capsys.readouterr().out == "SUCCESS: the environment is a valid configuration\n"
+
+
+def test_the_exporter_is_checked_as_in_its_image():
+    """The health check of the exporter is the image's own, only more often."""
+    (command,) = re.findall(
+        r"^HEALTHCHECK .*CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    assert SERVICES["exporter"]["healthcheck"]["test"] == ["CMD", *json.loads(command)]
 
 
 def checked(service, port, url):

@@ -1,6 +1,24 @@
 """A clock that tests move by hand."""
 
 import asyncio
+import time
+
+_HALF_AN_HOUR, _HOUR, _DAY = 1800, 3600, 86_400
+
+
+def calm_interval() -> str:
+    """Return a poll interval of which no moment comes soon by the machine's own clock.
+
+    Regular polls are due from half an interval after midnight on, up to a tenth of one later. A
+    test that counts polls would be disturbed by one that comes due meanwhile.
+    """
+    now = time.time() % _DAY
+
+    def seconds_of_calm(interval: int) -> float:
+        passed = now / interval % 1
+        return 0 if 0.5 <= passed <= 0.6 else (0.5 - passed) % 1 * interval
+
+    return f"{max(range(_HALF_AN_HOUR, _HOUR, 60), key=seconds_of_calm)}s"
 
 
 class FakeClock:

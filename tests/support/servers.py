@@ -173,7 +173,7 @@ async def failure(client, clock, seconds=60):
 async def poll(client, clock, seconds=1000, name="default", previous=None):
     """Run one poll and return its outcome."""
     plan = Plan(Query(name=name), "", 2, 300, client)
-    return await Poll(plan, seconds, clock, previous).run()
+    return await Poll(plan, seconds, clock, lambda: previous).run()
 
 
 class RawServer:
