@@ -13,7 +13,7 @@ from grafana.looks import (
     UNUSUAL,
 )
 from grafana.panels import Panel, Query, by_top, days, number, trend
-from grafana.promql import closed_days, each_step, increase, open_day, per, some
+from grafana.promql import closed_days, each_step, increase, open_days, per, some
 from grafana.tables import Column, breakdown, listing
 from mixin.history import MODEL_CALLS, VIOLATIONS
 from mixin.policy import BLOCKED, FOUND, HIGH
@@ -75,7 +75,7 @@ def violations_per_day(size: tuple[int, int]) -> Panel:
     return days(
         "Violations per day",
         closed,
-        open_day(rule),
+        open_days(rule),
         f"Policy violations, by severity. {_FILTERS}",
         colors={name.capitalize(): color for name, color in SEVERITIES.items()},
         size=size,
@@ -159,7 +159,7 @@ def _by_day() -> tuple[Panel, ...]:
         days(
             "Blocks per day",
             [Query(closed_days(blocks), "Blocks")],
-            open_day(blocks),
+            open_days(blocks),
             f"Requests blocked by policies. {_FILTERS}",
             colors={"Blocks": TEAL},
             size=(8, 10),
@@ -167,7 +167,7 @@ def _by_day() -> tuple[Panel, ...]:
         days(
             title,
             [Query(per(closed_days(VIOLATIONS), closed_days(calls), factor=1000), "Violations")],
-            per(f"({open_day(VIOLATIONS)})", f"({open_day(calls)})", factor=1000),
+            per(f"({open_days(VIOLATIONS)})", f"({open_days(calls)})", factor=1000),
             f"Policy violations in a thousand calls of the day. {_FILTERS}",
             colors={"Violations": BLUE},
             size=(8, 10),

@@ -16,6 +16,8 @@ MIN_STEP, COUNTER_STEP, HOUR, DAY = "5m", "15m", "1h", "1d"
 
 Four steps make `$__rate_interval`, so the exporter's own counters show the rate of the last hour.
 """
+MOMENTS = 10_000
+"""How many steps a panel of days may have, so that one in outline ends five minutes ago."""
 STEPS = 30
 """How many steps a trend has at most: a month has one for each day, a day one for each hour."""
 

@@ -19,7 +19,7 @@ from grafana.looks import (
     RULES,
 )
 from grafana.panels import Panel, Query, days, lines, means, number, trend
-from grafana.promql import closed_days, each_step, increase, latency, open_day, per, recorded, some
+from grafana.promql import closed_days, each_step, increase, latency, open_days, per, recorded, some
 from grafana.tables import Column, breakdown, listing
 from grafana.usage import cost_per_day
 from mixin.account import LEFT
@@ -226,7 +226,7 @@ def _growth() -> tuple[Panel, ...]:
         days(
             "Calls per day",
             [Query(closed_days(calls, "llm_type"), "{{llm_type}}")],
-            open_day(calls),
+            open_days(calls),
             f"Calls to the LLM API, by provider. {_FILTERS}",
             colors=PROVIDERS,
             size=(6, 10),
@@ -234,7 +234,7 @@ def _growth() -> tuple[Panel, ...]:
         days(
             "Tokens per day",
             [Query(closed_days(tokens), "Tokens")],
-            open_day(tokens),
+            open_days(tokens),
             f"Input and output tokens as the gateway counts them. {_FILTERS}",
             colors={"Tokens": PURPLE},
             size=(6, 10),

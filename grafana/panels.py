@@ -132,7 +132,8 @@ def days(
 
     `so_far` is what a day has that is not closed: a bar in outline.
     """
-    panel = _stacked([*closed, Query(so_far, NOT_CLOSED)], looks.DAY, colors)
+    panel = _stacked(closed, looks.DAY, colors).max_data_points(looks.MOMENTS)
+    panel.with_target(query(so_far, NOT_CLOSED, len(closed)).interval(looks.MIN_STEP).range())
     panel.draw_style(kinds.GraphDrawStyle.BARS).bar_width_factor(0.8).fill_opacity(80)
     panel.line_width(0).bar_alignment(kinds.BarAlignment.AFTER).time_from("29d/d")
     outline = {"custom.fillOpacity": 8, "custom.lineWidth": 1, "color": _GREY}

@@ -172,21 +172,30 @@ def closed_days(rule: str, *by: str, also: str = "") -> str:
     each quarter of that day is asked, for the exporter may have been down at the end.
     """
     selector = recorded(rule, *REPO_MODEL, also=f'day="yesterday"{also}')
-    final = f"last_over_time(({selector} offset 5m)[1d:6h] offset -2d)"
-    lately = f"sum{_by(by)} ({selector} @ end()) and on () {_is('yesterday')}"
-    return f"{lately} or sum{_by(by)} ({final})"
+    return f"sum{_by(by)} (last_over_time(({selector} offset 5m)[1d:6h] offset -2d))"
 
 
-def open_day(rule: str, also: str = "") -> str:
-    """Return today's total so far, at its midnight."""
-    selector = recorded(rule, *REPO_MODEL, also=f'day="today"{also}')
-    return f"sum ({selector} @ end()) and on () {_is('today')}"
+def open_days(rule: str, also: str = "") -> str:
+    """Return today's total so far, at its midnight, for a step of minutes.
+
+    In the first quarter of a day yesterday's as well, which is not closed until then.
+    """
+    today, yesterday = (
+        f"sum ({recorded(rule, *REPO_MODEL, also=matcher + also)} @ end())"
+        for matcher in ('day="today"', 'day="yesterday"')
+    )
+    start = _start_of("today")
+    early = f"timestamp({start}) - {start} < 21300"
+    return (
+        f"{today} and on () (vector(time()) == max ({start})) or {yesterday} and on () "
+        f"(vector(time()) == max ({_start_of('yesterday')} and ignoring (day) {early}))"
+    )
 
 
-def _is(day: str) -> str:
-    """Return something at the midnight of one day alone, as of the end of the range."""
-    start = DAY_START.name + matching(QUERY, f'day="{day}"')
-    return f"(vector(time()) == max ({start} @ end() offset 5m))"
+def _start_of(day: str) -> str:
+    """Return when a day began, as recorded series see it at the end of the range."""
+    matcher = f'day="{day}"'
+    return f"{DAY_START.name}{matching(QUERY, matcher)} @ end() offset 5m"
 
 
 # Trends

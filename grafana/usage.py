@@ -147,7 +147,7 @@ def cost_per_day(size: tuple[int, int]) -> Panel:
     return days(
         "Estimated cost per day",
         [Query(promql.closed_days(COST), "Dollars")],
-        promql.open_day(COST),
+        promql.open_days(COST),
         "Dollars at list prices; what a model has no price for is missing. Of the filters, "
         "repository, provider and model apply.",
         colors={"Dollars": SAND},

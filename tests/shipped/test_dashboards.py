@@ -350,7 +350,9 @@ def bars(dashboard, names):
     """Yield which bars for days do not stand on their own day, or are not of its end."""
     for panel, target, tree in trees(dashboard, names):
         drawn = panel["fieldConfig"]["defaults"].get("custom", {}).get("drawStyle")
-        if (drawn == "bars") != (target.get("interval") == "1d"):
+        if (drawn == "bars") != (target.get("interval") == "1d") and "@ end()" not in target[
+            "expr"
+        ]:
             yield f"{where(panel, target)}: Min step 1d and bars belong together"
         for selector, above in selectors(tree) if drawn == "bars" else ():
             day = matchers(selector)["day"][1]
