@@ -1,15 +1,17 @@
 """What stands around the panels: variables, links, annotations, rows, and a dashboard's JSON."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
 from grafana import promql
-from grafana.blocks import DATASOURCE, HEADINGS, ORANGE, TAG, Panel
+from grafana.looks import DATASOURCE, HEADINGS, ORANGE, TAG
+from grafana.panels import Panel
 
 DEFAULT = model.VariableOption(selected=True, text="default", value="default")
 ALL = model.VariableOption(selected=True, text=["All"], value=["$__all"])
@@ -36,6 +38,8 @@ class Page:
     """The alerts that are marked in its graphs: a selector."""
     variables: Sequence[dashboard.QueryVariable]
     time: str = "now-7d"
+    kept_ids: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of panels by title, of those that had them before numbers followed titles."""
 
 
 def one_query() -> list[dashboard.QueryVariable]:
@@ -47,16 +51,20 @@ def one_query() -> list[dashboard.QueryVariable]:
     query.description(
         "One query of the exporter's configuration. Queries overlap, so they are never added up."
     )
-    labels = [
-        _many(
-            label,
-            HEADINGS[label],
-            promql.daily("api_calls", labels=promql.LABELS[:place]),
-            every=".*",
-        )
-        for place, label in enumerate(promql.LABELS)
-    ]
+    labels = [_of_label(label, promql.LABELS[:place]) for place, label in enumerate(promql.LABELS)]
     return [*_targets(), query, *labels]
+
+
+def _of_label(label: str, before: tuple[str, ...]) -> dashboard.QueryVariable:
+    """Return the variable of a label, narrowed by those before it; IDs are chosen by name."""
+    if label not in promql.NAMES:
+        selector = promql.counter("api_calls", labels=before)
+        return _many(label, HEADINGS[label], selector, every=".*")
+    values = f"query_result({promql.choices(label, before)})"
+    name = promql.name_of(label)
+    variable = _queried(label, HEADINGS[label], values)
+    variable.regex(f'/{label}="(?<value>.*)",{name}="(?<text>.*)"}}/')
+    return _with_all(variable, every=".*")
 
 
 def all_queries() -> list[dashboard.QueryVariable]:
@@ -108,13 +116,10 @@ def _build(page: Page) -> model.Dashboard:
     )
     for variable in page.variables:
         frame.with_variable(variable)
-    number = 0
     for row in page.rows:
-        number += 1
-        head = dashboard.Row(row.question).id(number)
+        head = dashboard.Row(row.question).id(_id(page, row.question))
         for panel in row.panels:
-            number += 1
-            panel.id(number)
+            panel.id(_id(page, panel.build().title or ""))
             if row.collapsed:
                 head.with_panel(panel)
         frame.with_row(head)
@@ -123,10 +128,15 @@ def _build(page: Page) -> model.Dashboard:
     return frame.build()
 
 
+def _id(page: Page, title: str) -> int:
+    """Return the number by which links and embedded panels know a panel: it follows its title."""
+    return page.kept_ids.get(title) or 1000 + zlib.crc32(title.encode()) % 1_000_000
+
+
 def _targets() -> list[dashboard.QueryVariable]:
     info = promql.own("build_info", "")
     narrowed = promql.own("build_info", 'job=~"$job"')
-    instance = _many("instance", "Exporter", narrowed, every=".+")
+    instance = _many("instance", "Instance", narrowed, every=".+")
     instance.description(
         "Exporters that poll the same account are counted once; choose one of several accounts."
     )
@@ -134,13 +144,18 @@ def _targets() -> list[dashboard.QueryVariable]:
 
 
 def _many(name: str, label: str, selector: str, *, every: str) -> dashboard.QueryVariable:
-    return (
-        _variable(name, label, selector).multi(True).include_all(True).all_value(every).current(ALL)
-    )
+    return _with_all(_variable(name, label, selector), every=every)
+
+
+def _with_all(variable: dashboard.QueryVariable, *, every: str) -> dashboard.QueryVariable:
+    return variable.multi(True).include_all(True).all_value(every).current(ALL)
 
 
 def _variable(name: str, label: str, selector: str) -> dashboard.QueryVariable:
-    values = f"label_values({selector}, {name})"
+    return _queried(name, label, f"label_values({selector}, {name})")
+
+
+def _queried(name: str, label: str, values: str) -> dashboard.QueryVariable:
     return (
         dashboard.QueryVariable(name)
         .label(label)

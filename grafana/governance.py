@@ -1,42 +1,46 @@
-"""Governance: what policies found, raised and blocked, how serious, how new, and by whom."""
+"""Governance: what policies found, raised and blocked, how serious, how unusual, and by whom."""
 
 from grafana import promql
-from grafana.blocks import (
-    BLUE,
-    HEADINGS,
-    PLURALS,
-    PURPLE,
-    RED,
-    TEAL,
-    TODAY,
-    UTC_DAY,
-    Column,
-    Panel,
-    Query,
-    days,
-    lines,
-    listing,
-    number,
-    violations_per_day,
-)
 from grafana.frame import Page, Row, one_query
-from grafana.promql import each_day, per, recorded, today, total
-
-GROUP = ("repo_id", "repo_ai_api_key_id", "llm_type", "llm_model")
-"""The labels that the recording rules keep."""
-
-NAMED = ("repo_id", "repo_ai_api_key_id", "llm_model")
-"""Those of them that tables show: a model tells its provider."""
-
-KINDS = {"Violations": "policy_violations", "Alerts": "alerts", "Blocks": "blocks"}
-COLORS = {"Violations": BLUE, "Alerts": PURPLE, "Blocks": TEAL}
-HIGH = 'severity="high"'
-SOME = ((None, "text"), (1, RED))
-RULES = "Needs the recording rules."
-NEW = (
-    "in the last 15 minutes, as of the last good polls; "
-    "exact across 00:00 UTC, restarts and outages"
+from grafana.looks import (
+    BLUE,
+    PLURALS,
+    RANGE,
+    RED,
+    RULES,
+    SEVERITIES,
+    TEAL,
+    UNUSUAL,
 )
+from grafana.panels import Panel, Query, by_top, days, number, trend
+from grafana.promql import closed_days, each_step, increase, open_days, per, some
+from grafana.tables import Column, breakdown, listing
+from mixin.history import MODEL_CALLS, VIOLATIONS
+from mixin.policy import BLOCKED, FOUND, HIGH
+from mixin.promql import REPO_KEY, REPO_MODEL
+
+GROUP = ("repo_id", "repo_ai_api_key_id", "llm_model", "llm_type")
+_SEVERE = 'severity="high"'
+_SOME = ((None, "text"), (0.5, RED))
+_FILTERS = "Of the filters, repository, provider and model apply."
+_KEY_FILTERS = "Of the filters, repository and key apply."
+_POLICY = "flashback_policy_last_24h_"
+
+_KEPT_IDS = {
+    "Violations": 2,
+    "High severity": 3,
+    "Alerts": 4,
+    "Blocks": 5,
+    "Per 1,000 calls": 6,
+    "Firing policy alerts": 14,
+    "Violations per day": 16,
+    "Blocks per day": 17,
+    "Violations per 1,000 calls": 18,
+    "Repositories": 20,
+    "API keys": 21,
+    "Providers": 22,
+    "Models": 23,
+}
 
 
 def page() -> Page:
@@ -44,140 +48,207 @@ def page() -> Page:
     return Page(
         uid="flashback-governance",
         title="Flashback / Governance",
-        text="What policies found, raised and blocked. Violations, alerts and blocks are three "
-        "different things, never added up. Today is the UTC day at the end of the time range. "
-        "Numbers are those of one query; exporters that poll the same account count once.",
+        text="What policies found, raised and blocked in the chosen time range. Violations, alerts "
+        "and blocks are three different things, never added up. Numbers are those of one query; "
+        "exporters that poll the same account count once.",
         rows=(
-            Row("What happened today?", _today()),
-            Row("What is new?", _new()),
+            Row("What happened in this time range?", _totals()),
             Row("What is firing?", _firing()),
-            Row("Is it getting worse?", _trend()),
-            Row("Who is behind it today?", tuple(_offenders(label) for label in GROUP)),
+            Row("Is it getting worse?", _by_day()),
+            Row("Who is behind it?", tuple(_offenders(label) for label in GROUP)),
+            Row("When did it happen?", _when()),
+            Row("Which policies?", _policies()),
         ),
         alerts=promql.firing("policy"),
         variables=one_query(),
+        kept_ids=_KEPT_IDS,
     )
 
 
-def _today() -> tuple[Panel, ...]:
+def violations_per_day(size: tuple[int, int]) -> Panel:
+    """Return the bars of policy violations by severity, the same wherever they stand."""
+    rule = "repo_model_severity:flashback_ai_daily_policy_violations:sum"
+    closed = [
+        Query(closed_days(rule, also=f', severity="{name}"'), name.capitalize())
+        for name in SEVERITIES
+    ]
+    return days(
+        "Violations per day",
+        closed,
+        open_days(rule),
+        f"Policy violations, by severity. {_FILTERS}",
+        colors={name.capitalize(): color for name, color in SEVERITIES.items()},
+        size=size,
+    )
+
+
+def _totals() -> tuple[Panel, ...]:
     return (
-        number("Violations", today("policy_violations"), f"Policy violations found. {TODAY}"),
+        number("Violations", increase("policy_violations"), f"Policy violations found. {RANGE}"),
         number(
             "High severity",
-            today("policy_violations_by_severity", also=HIGH),
-            f"Policy violations of high severity; red from the first. {TODAY}",
-            thresholds=SOME,
+            increase("policy_violations_by_severity", also=_SEVERE),
+            f"Policy violations of high severity; red from the first. {RANGE}",
+            thresholds=_SOME,
         ),
-        number("Alerts", today("alerts"), f"Alerts raised by policies. {TODAY}"),
-        number("Blocks", today("blocks"), f"Requests blocked by policies. {TODAY}"),
+        number("Alerts", increase("alerts"), f"Alerts raised by policies. {RANGE}"),
+        number("Blocks", increase("blocks"), f"Requests blocked by policies. {RANGE}"),
         number(
             "Per 1,000 calls",
-            per(today("policy_violations"), today("api_calls"), factor=1000),
-            "Policy violations in a thousand calls. Today's so far, as of the last good poll. "
-            f"{UTC_DAY}",
+            per(increase("policy_violations"), increase("api_calls"), factor=1000),
+            f"Policy violations in a thousand calls. {RANGE}",
             decimals=2,
         ),
-        *(
-            number(
-                f"New {kind.lower()}",
-                _new_of_query(metric),
-                f"{kind} {NEW}. Of the whole query: filters do not apply. {RULES}",
-                no_value="Not known",
-            )
-            for kind, metric in KINDS.items()
+        number(
+            "Times usual",
+            _times_usual(),
+            "Violations in the time range against those of the week before it, in as many hours. "
+            f"Orange from twice, red from four times. {_KEY_FILTERS} {RULES}",
+            decimals=1,
+            thresholds=UNUSUAL,
+            no_value="Not known",
+            size=(9, 4),
         ),
     )
 
 
-def _new() -> tuple[Panel, ...]:
-    new = total(recorded("repo_key_model:flashback_policy_violations:new15m", GROUP), *NAMED)
-    return (
-        lines(
-            "New in 15 minutes",
-            [Query(_new_of_query(metric, "[$__interval]"), kind) for kind, metric in KINDS.items()],
-            f"Violations, alerts and blocks {NEW}. In a long time range, the most in each step. "
-            f"Of the whole query: filters do not apply. {RULES}",
-            colors=COLORS,
-            size=(10, 9),
-        ),
-        listing(
-            "New violations by key and model",
-            {label: HEADINGS[label] for label in NAMED},
-            (Column("New", new, bar=BLUE, width=120),),
-            f"Violations {NEW}. Where groups cannot be told apart, one row named `(none)` stands "
-            f"for them. Of the filters, repository, key, provider and model apply. {RULES}",
-            sort="New",
-            links=True,
-            no_value="Nothing new in 15 minutes",
-            size=(14, 9),
-        ),
-    )
+def _times_usual(*by: str) -> str:
+    """Return how many times what came in the range is of what came in the week before it.
+
+    Less than one in the range counts as one, so that the first is not called unusual.
+    """
+    now = promql.mean_hour(FOUND, *by, labels=REPO_KEY)
+    before = promql.mean_hour(FOUND, *by, labels=REPO_KEY, over="1w", offset=" offset $__range")
+    one = "3600 / $__range_s"
+    return f"({now} > {one} / 2) / clamp_min({before}, {one})"
 
 
 def _firing() -> tuple[Panel, ...]:
-    shown = {"severity": "Severity", "alertname": "Alert"} | {
-        label: HEADINGS[label] for label in NAMED
+    labels = ("severity", "alertname", "repo_id", "repo_ai_api_key_id")
+    firing = promql.named_alerts(promql.firing_for("policy", *labels), "repo_ai_api_key_id")
+    keys = {
+        "severity": "Severity",
+        "alertname": "Alert",
+        "repo_name": "Repository",
+        "repo_ai_api_key_name": "API key",
+        "repo_id": "Repository ID",
+        "repo_ai_api_key_id": "API key ID",
     }
     return (
         listing(
             "Firing policy alerts",
-            shown,
-            (Column("For", promql.firing_for("policy", *shown), unit="s", width=140),),
+            keys,
+            (Column("For", firing, unit="s", width=110),),
             "Policy alerts of this query that fire at the end of the time range, and since when "
             "their condition holds. Needs the alerting rules.",
             sort="For",
-            links=True,
+            hidden=("repo_id", "repo_ai_api_key_id"),
             no_value="No policy alert is firing",
-            size=(24, 7),
+            size=(24, 6),
         ),
     )
 
 
-def _trend() -> tuple[Panel, ...]:
-    ratio = per(each_day("policy_violations"), each_day("api_calls"), factor=1000)
+def _by_day() -> tuple[Panel, ...]:
+    blocks, calls = (
+        f"repo_model:flashback_ai_daily_{metric}:sum" for metric in ("blocks", "api_calls")
+    )
+    title = "Violations per 1,000 calls"
     return (
-        violations_per_day(),
+        violations_per_day(size=(8, 10)),
         days(
             "Blocks per day",
-            [Query(each_day("blocks"), "Blocks")],
-            "Requests blocked by policies.",
-            colors={"Blocks": COLORS["Blocks"]},
+            [Query(closed_days(blocks), "Blocks")],
+            open_days(blocks),
+            f"Requests blocked by policies. {_FILTERS}",
+            colors={"Blocks": TEAL},
+            size=(8, 10),
         ),
         days(
-            "Violations per 1,000 calls",
-            [Query(ratio, "Violations per 1,000 calls")],
-            "Policy violations in a thousand calls of the day.",
-            colors={"Violations per 1,000 calls": COLORS["Violations"]},
+            title,
+            [Query(per(closed_days(VIOLATIONS), closed_days(calls), factor=1000), "Violations")],
+            per(f"({open_days(VIOLATIONS)})", f"({open_days(calls)})", factor=1000),
+            f"Policy violations in a thousand calls of the day. {_FILTERS}",
+            colors={"Violations": BLUE},
+            size=(8, 10),
         ),
     )
 
 
 def _offenders(label: str) -> Panel:
-    violations = today("policy_violations", label)
-
-    def of_offenders(expr: str) -> str:
-        return f"({expr}) and on ({label}) ({violations} > 0)"
-
-    high = today("policy_violations_by_severity", label, also=HIGH)
-    ratio = per(violations, today("api_calls", label), factor=1000)
-    return listing(
+    by = promql.group_of(label)
+    violations = some(increase("policy_violations", *by))
+    high = some(increase("policy_violations_by_severity", *by, also=_SEVERE))
+    columns = [
+        Column("Violations", violations, adds_up=True),
+        Column("High", high, thresholds=_SOME, width=80, adds_up=True),
+        Column("Blocks", some(increase("blocks", *by)), adds_up=True),
+    ]
+    if label in REPO_KEY:
+        usual = _times_usual(*by)
+        columns.append(Column("Times usual", usual, decimals=1, thresholds=UNUSUAL))
+    else:
+        hours = promql.mean_hour(MODEL_CALLS, *by, labels=REPO_MODEL)
+        ratio = per(f"({violations})", f"{hours} * $__range_s / 3600", factor=1000)
+        columns.append(Column("Per 1,000 calls", ratio, decimals=1))
+    unusual = "Times usual compares with the week before, orange from twice, red from four times. "
+    return breakdown(
         PLURALS[label],
-        {label: HEADINGS[label]},
-        (
-            Column("Violations", f"{violations} > 0", width=105),
-            Column("High severity", of_offenders(high), width=110, thresholds=SOME),
-            Column("Alerts", of_offenders(today("alerts", label)), width=70),
-            Column("Blocks", of_offenders(today("blocks", label)), width=70),
-            Column("Per 1,000 calls", of_offenders(ratio), decimals=1, width=120),
-        ),
-        "Policy violations, those of high severity, alerts, blocked requests, and violations in "
-        f"a thousand calls. {TODAY} A name leads to Usage.",
+        label,
+        columns,
+        "Policy violations, those of high severity, and blocked requests. "
+        f"{RANGE} {unusual if label in REPO_KEY else ''}A name leads to Usage.",
         sort="Violations",
-        links=True,
-        no_value="No violations today",
     )
 
 
-def _new_of_query(metric: str, most_of: str = "") -> str:
-    new = recorded(f"query:flashback_{metric}:new15m")
-    return total(f"max_over_time({new}{most_of})" if most_of else new)
+def _when() -> tuple[Panel, ...]:
+    return (
+        by_top(
+            "Violations by API key",
+            FOUND,
+            "repo_ai_api_key_id",
+            REPO_KEY,
+            "Violations of the ten keys with the most in the time range, and of all others. "
+            f"{_KEY_FILTERS}",
+        ),
+        *(
+            trend(
+                title,
+                [Query(each_step(rule, labels=REPO_KEY), name)],
+                f"{text} {_KEY_FILTERS}",
+                colors={name: color},
+                size=(12, 9),
+            )
+            for title, name, rule, text, color in (
+                ("High severity over time", "High", HIGH, "Violations of high severity.", RED),
+                ("Blocks over time", "Blocks", BLOCKED, "Requests blocked by policies.", TEAL),
+            )
+        ),
+    )
+
+
+def _policies() -> tuple[Panel, ...]:
+    def of_policy(kind: str, also: str = "") -> str:
+        selector = f"{_POLICY}{kind}{promql.matching(promql.TARGET, also)}"
+        return f"max by (policy_id, policy_name) ({selector}) > 0"
+
+    severe = of_policy("violations_by_severity", _SEVERE)
+    return (
+        listing(
+            "Policies, last 24 hours",
+            {"policy_name": "Policy", "policy_id": "Policy ID"},
+            (
+                Column("Violations", of_policy("violations"), bar=BLUE, width=240),
+                Column("High", severe, thresholds=_SOME),
+                Column("Alerts", of_policy("alerts")),
+                Column("Blocks", of_policy("blocks")),
+            ),
+            "What each policy found in the 24 hours before the end of the time range, whatever its "
+            "length: the whole account's, whatever the query and its filters.",
+            sort="Violations",
+            hidden=("policy_id",),
+            no_value="Nothing found, or policies cannot be asked",
+            size=(24, 8),
+        ),
+    )

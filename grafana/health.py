@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from grafana import promql
-from grafana.blocks import (
+from grafana.frame import Page, Row, all_queries
+from grafana.looks import (
     AGE,
     BLUE,
     CODES,
@@ -14,16 +15,11 @@ from grafana.blocks import (
     REASONS,
     RED,
     REJECTIONS,
-    Column,
-    Panel,
-    Query,
-    lines,
-    listing,
     mapping,
-    number,
 )
-from grafana.frame import Page, Row, all_queries
-from grafana.promql import ANY_QUERY, TARGET, hourly, own, per, recorded
+from grafana.panels import Panel, Query, lines, number
+from grafana.promql import TARGET, hourly, own, per, recorded
+from grafana.tables import Column, listing
 
 UP = mapping({"0": ("Down", RED), "1": ("Up", GREEN)})
 OK = mapping({"0": ("Failed", RED), "1": ("OK", GREEN)})
@@ -31,7 +27,34 @@ LAST_HOUR = (
     "Of the hour before each moment, or of more in a long time range. Too low in the first hour."
 )
 SOON = "After some minutes of scraping"
+_EVERY = 'job=~"$job", query=~"$query"'
 MOST = "In a long time range, the most in each step."
+
+_KEPT_IDS = {
+    "Exporter": 2,
+    "Last poll": 3,
+    "Age of data": 4,
+    "Firing alerts": 5,
+    "Token valid for": 6,
+    "Last reload": 7,
+    "Config age": 8,
+    "Version": 9,
+    "Queries": 11,
+    "Age of data by query": 12,
+    "Duration of the last poll": 13,
+    "Polls per hour": 15,
+    "Failed polls per hour": 16,
+    "Rejected records per hour": 17,
+    "Incomplete records per hour": 18,
+    "API requests per hour": 19,
+    "Mean duration of API requests": 20,
+    "Records": 22,
+    "Groups": 23,
+    "Series": 24,
+    "Memory": 26,
+    "CPU": 27,
+    "Duration of scrapes": 28,
+}
 
 
 def page() -> Page:
@@ -51,6 +74,7 @@ def page() -> Page:
         alerts=promql.firing("exporter"),
         variables=all_queries(),
         time="now-6h",
+        kept_ids=_KEPT_IDS,
     )
 
 
@@ -77,7 +101,7 @@ def _working() -> tuple[Panel, ...]:
         ),
         number(
             "Age of data",
-            f"max({recorded('query:flashback_data:age_seconds', matchers=ANY_QUERY)})",
+            f"max({recorded('query:flashback_data:age_seconds', matchers=_EVERY)})",
             "Time since the last good poll, of the query where it is longest. Orange after 15 "
             "minutes, three polls at the default interval; red after an hour, when the exporter "
             "stops serving it. Needs the recording rules.",
@@ -123,26 +147,26 @@ def _working() -> tuple[Panel, ...]:
 
 
 def _fresh() -> tuple[Panel, ...]:
-    age = recorded("query:flashback_data:age_seconds", matchers=ANY_QUERY)
+    age = recorded("query:flashback_data:age_seconds", matchers=_EVERY)
     stamps = own("last_success_timestamp_seconds"), own("last_poll_timestamp_seconds")
     return (
         listing(
             "Queries",
-            {"instance": "Exporter", "query": "Query"},
+            {"instance": "Instance", "query": "Query"},
             (
-                Column("Last poll", _each(own("flashback_up")), mappings=(OK,), width=90),
+                Column("Last poll", _each(own("flashback_up")), mappings=(OK,)),
                 Column(
                     "Since good poll", f"time() - {_each(f'{stamps[0]} > 0')}", unit="s", width=140
                 ),
                 Column(
                     "Since last poll", f"time() - {_each(f'{stamps[1]} > 0')}", unit="s", width=140
                 ),
-                Column("Interval", _each(own("poll_interval_seconds")), unit="s", width=90),
-                Column("Took", _each(own("poll_duration_seconds")), unit="s", width=90),
-                Column("Records", _each(own("records")), width=100),
-                Column("Groups", _each(own("groups")), width=100),
-                Column("Folded", _each(own("folded_groups")), width=90),
-                Column("Series", _each(own("series")), width=100),
+                Column("Interval", _each(own("poll_interval_seconds")), unit="s"),
+                Column("Took", _each(own("poll_duration_seconds")), unit="s"),
+                Column("Records", _each(own("records"))),
+                Column("Groups", _each(own("groups"))),
+                Column("Folded", _each(own("folded_groups"))),
+                Column("Series", _each(own("series"))),
             ),
             "Each query: whether its last poll succeeded, the time since the last good poll and "
             "since the last poll of all, the time between polls and what the last one took, "
@@ -224,6 +248,20 @@ def _polls() -> tuple[Panel, ...]:
             CODES,
             8,
         ),
+        (
+            "Corrected groups per hour",
+            [Query(hourly(own("corrected_groups_total"), "query"), "{{query}}")],
+            "Groups and days whose totals fell below what they had been, by query: corrections.",
+            {},
+            8,
+        ),
+        (
+            "Failed writes of the state per hour",
+            [Query(hourly(own("state_write_failures_total", TARGET), "instance"), "{{instance}}")],
+            "Times that the state file could not be written: a restart would begin anew.",
+            {},
+            8,
+        ),
     )
     return (
         *(
@@ -246,6 +284,14 @@ def _polls() -> tuple[Panel, ...]:
             unit="s",
             min_step=COUNTER_STEP,
             no_value=SOON,
+            size=(8, 8),
+        ),
+        lines(
+            "Account endpoints",
+            [Query(f"min by (endpoint) ({own('account_up', TARGET)})", "{{endpoint}}")],
+            "1 where the last answer about the account was good: names, credits and policies. One "
+            "that is not offered to the account is not here.",
+            no_value="The account is not asked",
             size=(8, 8),
         ),
     )

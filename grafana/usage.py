@@ -1,38 +1,41 @@
-"""Usage: who uses what, down to one repository, key, model, host, user or conversation."""
-
-from collections.abc import Callable
+"""Usage: who uses what and what it costs, down to one repository, key, model, host or user."""
 
 from grafana import promql
-from grafana.blocks import (
-    AFTER_A_DAY,
-    AFTER_AN_HOUR,
+from grafana.frame import Page, Row, one_query
+from grafana.looks import (
     BLUE,
-    GREY,
-    HEADINGS,
+    NO_PRICE,
     PLURALS,
     PURPLE,
-    TODAY,
-    UTC_DAY,
-    Column,
-    Panel,
-    Query,
-    lines,
-    listing,
-    ranking,
+    RANGE,
+    RED,
+    RULES,
+    SAND,
 )
-from grafana.frame import Page, Row, one_query
-from grafana.promql import last_hour, latency, per, same_time_yesterday, today, tokens, yesterday
+from grafana.panels import Panel, Query, by_top, days, lines, number, trend
+from grafana.promql import cost, each_step, increase, latency, per, rate, some
+from grafana.tables import Column, breakdown, listing
+from mixin.account import LEFT
+from mixin.history import CALLS, COST, KEY_TOKENS, MODEL_TOKENS
+from mixin.promql import MODEL, REPO_KEY, REPO_MODEL
 
-_MEASURES = {
-    "Calls": "api_calls",
-    "Input tokens": "input_tokens",
-    "Output tokens": "output_tokens",
-    "LLM input tokens": "llm_input_tokens",
-    "LLM output tokens": "llm_output_tokens",
-    "Conversations": "active_conversations",
+_KEPT_IDS = {
+    "Repositories": 6,
+    "LLM configurations": 7,
+    "API keys": 8,
+    "Providers": 9,
+    "Models": 10,
+    "Hosts": 11,
+    "LLM against gateway tokens": 15,
+    "Users": 20,
+    "Conversations": 21,
 }
 
-_DEMO = {"user_uuid": ", as the demo's query users does"}
+_BALANCE = "flashback_credits_balance{" + promql.TARGET + "}"
+_BOOKED = "flashback_credits_booked_balance{" + promql.TARGET + "}"
+_BOOKED_UNTIL = "flashback_credits_booked_until_timestamp_seconds{" + promql.TARGET + "}"
+_PENDING = "flashback_credits_pending{" + promql.TARGET + "}"
+_DEMO = " In the demo, the query users has them."
 
 
 def page() -> Page:
@@ -40,168 +43,256 @@ def page() -> Page:
     return Page(
         uid="flashback-usage",
         title="Flashback / Usage",
-        text="Who uses what: click a name to narrow every panel to it. Today is the UTC day at "
-        "the end of the time range. Numbers are those of one query; exporters that poll the same "
+        text="Who uses what in the chosen time range, and what it costs by estimate: click a name "
+        "to narrow every panel to it. Numbers are those of one query; exporters that poll the same "
         "account count once.",
         rows=(
-            Row("How does today compare?", _comparison()),
-            Row("Who uses what today?", tuple(_breakdown(label) for label in promql.LABELS)),
-            Row("Where do the tokens go?", _tokens()),
-            Row("When is it used?", _hours()),
+            Row("How much in this time range?", _totals()),
+            Row("Who uses what?", tuple(_breakdown(label) for label in promql.LABELS)),
+            Row("What does it cost, by estimate?", _cost()),
+            Row("How much is left?", _credits()),
+            Row("Where do the tokens go?", _tokens(), collapsed=True),
+            Row("When is it used?", _trends()),
+            Row("What of a close look, with every filter?", _close(), collapsed=True),
             Row("Which users and conversations?", _people(), collapsed=True),
         ),
         alerts=promql.firing("usage"),
         variables=one_query(),
+        kept_ids=_KEPT_IDS,
     )
 
 
-def _comparison() -> tuple[Panel, ...]:
-    now, then = _each(today), _each(same_time_yesterday)
-    table = listing(
-        "Today against yesterday",
-        {"measure": "Total"},
-        (
-            Column("Today so far", now, width=115),
-            Column("Yesterday by now", then, width=130),
-            Column(
-                "Change", f"({now}) / (({then}) > 0) - 1", unit="percentunit", decimals=1, width=72
-            ),
-            Column("All of yesterday", _each(yesterday), width=120),
+def _totals() -> tuple[Panel, ...]:
+    gateway, llm = "as the gateway counts them", "as the LLM counts them"
+    totals = (
+        ("Calls", "api_calls", "Calls to the LLM API."),
+        ("Input tokens", "input_tokens", f"Input tokens {gateway}."),
+        ("Output tokens", "output_tokens", f"Output tokens {gateway}."),
+        ("LLM input tokens", "llm_input_tokens", f"Input tokens {llm}."),
+        ("LLM output tokens", "llm_output_tokens", f"Output tokens {llm}."),
+    )
+    return (
+        *(number(title, increase(metric), f"{text} {RANGE}") for title, metric, text in totals),
+        number(
+            "Mean latency",
+            latency(),
+            f"Seconds a call took on average, weighted by calls. {RANGE}",
+            unit="s",
+            size=(4, 4),
         ),
-        "Totals of today, of yesterday by the same time of day, and of all of yesterday. A "
-        f"conversation that used two models counts for both. {UTC_DAY}",
-        sort="Today so far",
-        size=(10, 8),
-    )
-    return (table, _against("Calls", "api_calls"), _against("Input tokens", "input_tokens"))
-
-
-def _each(expr: Callable[[str], str]) -> str:
-    return " or ".join(
-        f'label_replace({expr(metric)}, "measure", "{title}", "", "")'
-        for title, metric in _MEASURES.items()
-    )
-
-
-def _against(title: str, metric: str) -> Panel:
-    return lines(
-        f"{title} against the day before",
-        [Query(today(metric), "That day"), Query(same_time_yesterday(metric), "The day before")],
-        f"{title} since 00:00 UTC, and by the same time on the day before.",
-        colors={"That day": BLUE, "The day before": GREY},
-        dashed=("The day before",),
-        no_value=AFTER_A_DAY,
-        size=(7, 8),
+        number(
+            "Estimated cost",
+            cost(),
+            f"Dollars at list prices; what has no price is missing. {RANGE}",
+            unit="currencyUSD",
+            no_value=NO_PRICE,
+            size=(5, 4),
+        ),
     )
 
 
 def _breakdown(label: str) -> Panel:
-    return listing(
-        PLURALS[label],
-        {label: HEADINGS[label]},
-        (
-            Column("Input tokens", today("input_tokens", label), bar=BLUE, width=140),
-            Column("Output", today("output_tokens", label), width=72),
-            Column("Calls", today("api_calls", label), width=72),
-            Column("Per call", per(tokens(label), today("api_calls", label)), width=80),
-            Column("Latency", latency(label), unit="s", width=80),
+    by = promql.group_of(label)
+    columns = [
+        Column("Calls", some(increase("api_calls", *by)), width=95, adds_up=True),
+        Column(
+            "Input tokens", some(increase("input_tokens", *by)), bar=BLUE, width=160, adds_up=True
         ),
-        "Input and output tokens, calls, tokens a call, and mean latency weighted by calls. "
-        f"{TODAY}",
-        sort="Input tokens",
-        links=True,
+        Column("Output", some(increase("output_tokens", *by)), width=105, adds_up=True),
+    ]
+    text = f"Calls, input and output tokens as the gateway counts them. {RANGE}"
+    if label in REPO_MODEL:
+        columns.append(Column("Latency", promql.latency_of_hours(label), unit="s"))
+        text += f" Mean latency is weighted by calls. {RULES}"
+    return breakdown(PLURALS[label], label, columns, text, sort="Input tokens")
+
+
+def _cost() -> tuple[Panel, ...]:
+    text = (
+        "Dollars at list prices, for the tokens that the LLM counts: an upper bound where input is "
+        f"cached. {RANGE}"
+    )
+    return (
+        *(
+            breakdown(
+                f"Estimated cost by {what}",
+                label,
+                (_dollars(label),),
+                text,
+                sort="Dollars",
+                size=(8, 10),
+            )
+            for label, what in (
+                ("llm_model", "model"),
+                ("repo_id", "repository"),
+                ("repo_ai_api_key_id", "API key"),
+            )
+        ),
+        listing(
+            "Without a price",
+            {"llm_type": "Provider", "llm_model": "Model"},
+            (Column("Tokens", promql.unpriced()),),
+            "Models whose tokens are in no estimate, because their price is not known: give it in "
+            f"prices.file. {RANGE}",
+            sort="Tokens",
+            no_value="Every model has a price",
+            size=(8, 10),
+        ),
+        cost_per_day(size=(16, 10)),
+    )
+
+
+def cost_per_day(size: tuple[int, int]) -> Panel:
+    """Return the bars of estimated cost, the same wherever they stand."""
+    return days(
+        "Estimated cost per day",
+        [Query(promql.closed_days(COST), "Dollars")],
+        promql.open_days(COST),
+        "Dollars at list prices; what a model has no price for is missing. Of the filters, "
+        "repository, provider and model apply.",
+        colors={"Dollars": SAND},
+        unit="currencyUSD",
+        size=size,
+    )
+
+
+def _dollars(label: str) -> Column:
+    dollars = some(cost(*promql.group_of(label)))
+    return Column("Dollars", dollars, unit="currencyUSD", bar=SAND, width=150, adds_up=True)
+
+
+def _credits() -> tuple[Panel, ...]:
+    return (
+        number(
+            "Balance",
+            f"min(max by (job) ({_BALANCE}))",
+            "The account's credits now, what is pending taken off; of the account with the least. "
+            "Absent where the account cannot be asked.",
+            thresholds=((None, RED), (0.000001, "text")),
+            no_value=NO_PRICE,
+            size=(4, 8),
+        ),
+        number(
+            "Credits last for",
+            f'min({LEFT}{{job=~"$job"}})',
+            "How long the credits last at the rate of the last day. Absent where the balance is "
+            f"not known or does not fall. {RULES}",
+            unit="s",
+            decimals=0,
+            no_value=NO_PRICE,
+            size=(4, 8),
+        ),
+        number(
+            "Booked until",
+            f"1000 * max({_BOOKED_UNTIL})",
+            "Until when the account's usage is booked.",
+            unit="dateTimeAsIso",
+            no_value=NO_PRICE,
+            size=(4, 8),
+        ),
+        lines(
+            "Credits over time",
+            [
+                Query(f"max by (job) ({_BALANCE})", "Balance, {{job}}"),
+                Query(f"max by (job) ({_BOOKED})", "Last booked, {{job}}"),
+                Query(f"max by (job, category) ({_PENDING})", "Pending for {{category}}, {{job}}"),
+            ],
+            "The account's credits, and what is used and not booked yet.",
+            no_value=NO_PRICE,
+            size=(12, 8),
+        ),
     )
 
 
 def _tokens() -> tuple[Panel, ...]:
-    ranked = (
-        ("Input tokens a call", "input_tokens", BLUE),
-        ("Output tokens a call", "output_tokens", PURPLE),
-    )
-    calls = today("api_calls", "llm_model")
+    label = "llm_model"
     return (
-        *(
-            ranking(
-                title,
-                "llm_model",
-                Column(
-                    "Tokens a call", per(today(metric, "llm_model"), calls), bar=color, width=150
-                ),
-                f"Mean of today's calls, by model, as the gateway counts them. {UTC_DAY}",
-            )
-            for title, metric, color in ranked
-        ),
-        listing(
+        breakdown(
             "LLM against gateway tokens",
-            {"llm_model": HEADINGS["llm_model"]},
+            label,
             (
-                Column("Gateway in", today("input_tokens", "llm_model"), width=95),
-                Column("LLM in", today("llm_input_tokens", "llm_model"), width=80),
-                Column(
-                    "More in", _more("input", "llm_model"), unit="percentunit", decimals=1, width=80
-                ),
-                Column("Gateway out", today("output_tokens", "llm_model"), width=105),
-                Column("LLM out", today("llm_output_tokens", "llm_model"), width=80),
-                Column(
-                    "More out",
-                    _more("output", "llm_model"),
-                    unit="percentunit",
-                    decimals=1,
-                    width=85,
-                ),
+                Column("Gateway in", some(increase("input_tokens", label))),
+                Column("LLM in", some(increase("llm_input_tokens", label))),
+                Column("More in", _more("input", label), unit="percentunit", decimals=1),
+                Column("Gateway out", some(increase("output_tokens", label))),
+                Column("LLM out", some(increase("llm_output_tokens", label))),
+                Column("More out", _more("output", label), unit="percentunit", decimals=1),
             ),
             "Tokens as the gateway and as the LLM count them, and by how much the LLM counts "
             "more: what the gateway adds to a request, such as a system prompt, and differences "
-            f"of tokenizers. {TODAY}",
+            f"of tokenizers. {RANGE}",
             sort="LLM in",
-            links=True,
-            size=(12, 9),
+            size=(24, 9),
         ),
     )
 
 
 def _more(direction: str, by: str) -> str:
-    return f"{per(today(f'llm_{direction}_tokens', by), today(f'{direction}_tokens', by))} - 1"
+    llm, gateway = increase(f"llm_{direction}_tokens", by), increase(f"{direction}_tokens", by)
+    return f"{per(llm, gateway)} - 1"
 
 
-def _hours() -> tuple[Panel, ...]:
-    exact = "as of the last good polls: a difference of totals, exact across 00:00 UTC."
+def _trends() -> tuple[Panel, ...]:
+    models = each_step(MODEL_TOKENS, "llm_model", labels=("repo_id", *MODEL))
+    return (
+        by_top(
+            "Calls by repository",
+            CALLS,
+            "repo_id",
+            ("repo_id",),
+            "Calls of the ten repositories with the most in the time range, and of all others. Of "
+            "the filters, repository applies.",
+        ),
+        by_top(
+            "Tokens by API key",
+            KEY_TOKENS,
+            "repo_ai_api_key_id",
+            REPO_KEY,
+            "Input and output tokens of the ten keys with the most in the time range, and of all "
+            "others. Of the filters, repository and key apply.",
+        ),
+        trend(
+            "Tokens by model",
+            [Query(models, "{{llm_model}}")],
+            "Input and output tokens by model. Of the filters, repository, provider and model "
+            "apply.",
+            size=(24, 9),
+        ),
+    )
+
+
+def _close() -> tuple[Panel, ...]:
+    text = "for ranges up to some days; of all that the filters leave."
     return (
         lines(
-            "Calls in an hour",
-            [Query(last_hour("api_calls"), "Calls")],
-            f"Calls in the hour before each moment, {exact}",
+            "Calls an hour",
+            [Query(rate("api_calls"), "Calls")],
+            f"Calls an hour at each moment, {text}",
             colors={"Calls": BLUE},
-            no_value=AFTER_AN_HOUR,
         ),
         lines(
-            "Tokens in an hour",
+            "Tokens an hour",
             [
-                Query(last_hour("input_tokens"), "Input"),
-                Query(last_hour("output_tokens"), "Output"),
-                Query(last_hour("llm_input_tokens"), "LLM input"),
-                Query(last_hour("llm_output_tokens"), "LLM output"),
+                Query(rate("input_tokens"), "Input"),
+                Query(rate("output_tokens"), "Output"),
+                Query(rate("llm_input_tokens"), "LLM input"),
+                Query(rate("llm_output_tokens"), "LLM output"),
             ],
-            f"Tokens in the hour before each moment, as gateway and LLM count them, {exact}",
+            f"Tokens an hour at each moment, as gateway and LLM count them, {text}",
             colors={"Input": BLUE, "Output": PURPLE, "LLM input": BLUE, "LLM output": PURPLE},
             dashed=("LLM input", "LLM output"),
-            no_value=AFTER_AN_HOUR,
         ),
     )
 
 
 def _people() -> tuple[Panel, ...]:
     return tuple(
-        ranking(
+        breakdown(
             PLURALS[label],
             label,
-            Column("Calls", today("api_calls", label, also=f'{label}!=""'), width=200),
-            f"The twenty with the most calls. {TODAY} Only where the labels of the query include "
-            f"{label}.",
-            no_value=(
-                f"This query has no label {label}: name it in queries.labels{_DEMO.get(label, '')}"
-            ),
-            size=(12, 9),
+            (Column("Calls", some(increase("api_calls", label)), bar=BLUE, width=200),),
+            f"Calls. {RANGE} Only where the labels of the query include {label}.{_DEMO}",
+            sort="Calls",
         )
         for label in promql.PERSONAL
     )

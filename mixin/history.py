@@ -76,6 +76,7 @@ def days(settings: Settings) -> Group:
             ),
             Record("repo_model:flashback_ai_daily_blocks:sum", day_of(settings, "blocks")),
         ),
+        interval="5m",
     )
 
 

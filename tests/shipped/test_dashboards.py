@@ -13,10 +13,12 @@ import programs
 import pytest
 from dashboards import interpolated, panels, seconds, targets, variables
 from expressions import drops, matchers, metrics, selectors, walk
-from history.past import SMALL, SmallerCompany
+from history.company import SIZES, SizedCompany
 from names import COUNTERS, reading
 
 from exporter.metrics import DAY_START, METRICS
+from exporter.output.beside import BESIDE
+from mixin.promql import REPLICA
 
 UIDS = ["flashback-exporter", "flashback-governance", "flashback-overview", "flashback-usage"]
 LABELS = ("repo_id", "ai_llm_id", "repo_ai_api_key_id", "llm_type", "llm_model", "host")
@@ -25,16 +27,30 @@ CHAIN["flashback-exporter"] = ("datasource", "job", "instance", "query")
 DAILY = {metric.name for metric in METRICS}
 BY_SEVERITY = {metric.name for metric in METRICS if metric.split_by == "severity"}
 POLL_INTERVAL = 300
+UNNARROWED = {"ALERTS", "ALERTS_FOR_STATE"} | {metric.name for metric in BESIDE}
 COMPARED = ("stat", "gauge", "bargauge", "table", "piechart")
 RATES = ("rate", "irate", "increase")
 
 END = 1_763_053_980  # 2025-11-13 17:13 UTC, minutes after a burst of violations in this company
-SEED = 2206
+SEED = 69
 RANGES = ("1h", "24h", "7d", "30d")
 MAY_BE_EMPTY = {
-    ("flashback-usage", "Conversations"): "no query of the demo has the label conversation_uuid",
+    ("flashback-usage", "Conversations/A"): "no query of the demo has the label conversation_uuid",
+    **dict.fromkeys(
+        [
+            ("flashback-usage", "Calls by repository/B"),
+            ("flashback-usage", "Tokens by API key/B"),
+            ("flashback-governance", "Violations by API key/B"),
+        ],
+        "nobody is left beside the ten with the most",
+    ),
 }
-"""Panels without data, and why. One that has data all the same must go."""
+"""Queries without data, and why. One that has data all the same must go."""
+DAY = 86_400_000
+BARS = "Calls per day"
+CHOSEN = {"job": ".+", "instance": ".+", "query": "default", **dict.fromkeys(LABELS, ".*")}
+ABOUT_ALERTS = {"Firing alerts", "What is firing", "Firing policy alerts"}
+"""Panels on Prometheus's own ALERTS, which lack labels of targets where a rule drops them."""
 
 DASHBOARDS = dashboards.load()
 each = pytest.mark.parametrize("uid", UIDS)
@@ -50,7 +66,8 @@ def prometheus(tmp_path_factory):
         "-m",
         "history",
         folder / "data",
-        "--small",
+        "--size",
+        "small",
         "--end",
         str(END),
         "--seed",
@@ -280,12 +297,12 @@ def queries(dashboard, names):
                 continue  # which the check of names says
             has = names.labels_of(name)
             for label in sorted(
-                known & (has & {"job", "instance", "query"} if name.startswith("ALERTS") else has)
+                known & (has & {"job", "instance", "query"} if name in UNNARROWED else has)
             ):
-                of_day = "day" in has or "day_start" in has or ":" in name
+                of_statistics = name.startswith("flashback_ai_") or ":" in name
                 if f"${label}" not in found.get(label, ("", ""))[1]:
                     yield f"{where(panel, target)}: {name} has no matcher for {label}"
-                elif label == "query" and of_day and found[label][0] != "=":
+                elif label == "query" and of_statistics and found[label][0] != "=":
                     adds = [
                         node
                         for node in above
@@ -330,24 +347,21 @@ def kinds(found, names):
 
 
 def bars(dashboard, names):
-    """Yield which bars for days do not stand on their own day."""
+    """Yield which bars for days do not stand on their own day, or are not of its end."""
     for panel, target, tree in trees(dashboard, names):
-        windows = [
-            (node, above[-1])
-            for node, above in walk(tree)
-            if node["type"] in ("matrixSelector", "subquery")
-            and node["range"] == 86_400_000
-            and not target.get("instant")
-        ]
-        for node, call in windows:
-            if call.get("func", {}).get("name") != "max_over_time" or node["offset"] != -86_400_000:
-                fault = "a window of a day, but not max_over_time(…[1d] offset -1d)"
-                yield f"{where(panel, target)}: {fault}"
-        if bool(windows) != (target.get("interval") == "1d"):
-            yield f"{where(panel, target)}: Min step 1d and a window of a day belong together"
         drawn = panel["fieldConfig"]["defaults"].get("custom", {}).get("drawStyle")
-        if drawn == "bars" and not windows:
-            yield f"{where(panel, target)}: bars that are no days"
+        if (drawn == "bars") != (target.get("interval") == "1d") and "@ end()" not in target[
+            "expr"
+        ]:
+            yield f"{where(panel, target)}: Min step 1d and bars belong together"
+        for selector, above in selectors(tree) if drawn == "bars" else ():
+            day = matchers(selector)["day"][1]
+            inside = [node for node in above if node["type"] == "subquery"]
+            if not (inside or selector.get("startOrEnd")):
+                yield f"{where(panel, target)}: {selector['name']} of another moment"
+            for node in inside:
+                if (day, node["range"], node["offset"]) != ("yesterday", DAY, -2 * DAY):
+                    yield f"{where(panel, target)}: not the end of a closed day"
 
 
 def rates(dashboard, names):
@@ -366,6 +380,44 @@ def rates(dashboard, names):
         if "$__rate_interval" in target["expr"] and least < POLL_INTERVAL:
             fault = "$__rate_interval with a Min step below the poll interval"
             yield f"{where(panel, target)}: {fault}"
+
+
+def replicas(dashboard, names):
+    """Yield which statistics are added up before what several exporters report counts once."""
+    for panel, target, tree in trees(dashboard, names):
+        for selector, above in selectors(tree):
+            adds = [node for node in above if node.get("op") == "sum"]
+            if not (adds and selector["name"].startswith("flashback_ai_")):
+                continue
+            around = above[above.index(adds[-1]) + 1 :]
+            once = [node for node in around if node.get("op") == "max" and node["without"]]
+            if not once or set(once[0]["grouping"]) != set(REPLICA.split(", ")):
+                yield f"{where(panel, target)}: {selector['name']} counts more than once"
+            elif any(node.get("func", {}).get("name") in RATES for node in above) and not any(
+                node.get("func", {}).get("name") in RATES for node in around
+            ):
+                yield f"{where(panel, target)}: increase after max"
+
+
+def linted(dashboard, names):
+    """Yield what dashboard-linter would say, which looks for job and instance in every selector."""
+    for name, label in (("job", "Job"), ("instance", "Instance")):
+        variable = variables(dashboard)[name]
+        wanted = (label, True, True, ".+", "query")
+        given = tuple(
+            variable.get(key) for key in ("label", "multi", "includeAll", "allValue", "type")
+        )
+        if given != wanted:
+            yield f"variable {name}: {given}"
+    for panel, target, tree in trees(dashboard, names):
+        for selector, _ in selectors(tree):
+            found = matchers(selector)
+            if panel["title"] in ABOUT_ALERTS and selector["name"].startswith("ALERTS"):
+                continue
+            if found.get("job") != ("=~", "$job"):
+                yield f"{where(panel, target)}: {selector['name']} has no job"
+            if ":" not in selector["name"] and found.get("instance") != ("=~", "$instance"):
+                yield f"{where(panel, target)}: {selector['name']} has no instance"
 
 
 def colours(dashboard, names):
@@ -415,10 +467,10 @@ def answers(prometheus, dashboard, length, *, everything=True):
             yield f"annotation {annotation['name']}: no data"
     for panel, target in targets(dashboard):
         values = yield from choose(target["expr"])
-        own = seconds(panel["timeFrom"]) if panel.get("timeFrom") else span
+        own = dashboards.span_of(panel, span, END)
         said, found = ask(prometheus, panel, target, own, values)
         yield from (f"{where(panel, target)}: {text}" for text in said)
-        excused = (uid, panel["title"]) in MAY_BE_EMPTY
+        excused = (uid, where(panel, target)) in MAY_BE_EMPTY
         if everything and bool(found) == excused:
             fault = "has data, so needs no excuse" if found else "no data"
             yield f"{where(panel, target)}: {fault}"
@@ -530,7 +582,7 @@ def test_no_severity_counts_twice(uid, names):
 
 @each
 def test_bars_stand_on_their_own_day(uid, names):
-    """A bar for a day is the day's last total, drawn at the day's midnight."""
+    """A bar for a day is its final total or that so far, drawn at the day's midnight."""
     assert list(bars(DASHBOARDS[uid], names)) == []
 
 
@@ -538,6 +590,21 @@ def test_bars_stand_on_their_own_day(uid, names):
 def test_rates_are_of_counters(uid, names):
     """Only counters have a rate, over a window of several polls."""
     assert list(rates(DASHBOARDS[uid], names)) == []
+
+
+@each
+def test_replicas_count_once(uid, names):
+    """Sums are over what several exporters agree on, and increases are taken before that."""
+    assert list(replicas(DASHBOARDS[uid], names)) == []
+
+
+@each
+def test_the_linter_of_the_field_is_content(uid, names):
+    """Variables and matchers are as dashboard-linter wants them.
+
+    Recorded series count instances once and have no such label; panels on ALERTS are excused.
+    """
+    assert list(linted(DASHBOARDS[uid], names)) == []
 
 
 def test_severities_have_one_colour_each(names):
@@ -560,10 +627,30 @@ def test_the_history_is_what_prometheus_would_have_scraped(prometheus):
 
     assert now("count_over_time(present_over_time(up[5m])[30d:1m])") == 30 * 24 * 60
     polled = now('flashback_exporter_last_success_timestamp_seconds{query="default"}')
-    records = [*SmallerCompany(SMALL, SEED).records(END // 86_400, polled)]
+    records = [*SizedCompany(SIZES["small"], SEED).records(END // 86_400, polled)]
     for metric, field in (("api_calls", "apiCalls"), ("policy_violations", "policyViolations")):
         shown = now(f'sum(flashback_ai_daily_{metric}{{query="default", day="today"}})')
         assert shown == sum(record[field] for record in records) > 0
+
+
+def test_bars_of_closed_days_are_the_company_s_totals(prometheus):
+    """Each closed day's bar is what the company did on it; only today has another one."""
+    [panel] = [one for one in panels(DASHBOARDS["flashback-overview"]) if one["title"] == BARS]
+    drawn = {}
+    for target in panel["targets"]:
+        _, found = ask(prometheus, panel, target, dashboards.span_of(panel, 0, END), CHOSEN)
+        for series in found:
+            for midnight, value in series["values"]:
+                bars = drawn.setdefault(midnight // 86_400, {})
+                bars.setdefault(target["refId"], []).append(float(value))
+    today = END // 86_400
+    company = SizedCompany(SIZES["small"], SEED)
+    assert set(drawn) == set(range(today - 29, today + 1))
+    assert set(drawn.pop(today)) == {"B"}
+    for day, bars in drawn.items():
+        records = company.records(day, (day + 1) * 86_400)
+        assert bars.keys() == {"A"}
+        assert sum(bars["A"]) == sum(record["apiCalls"] for record in records), day
 
 
 @each

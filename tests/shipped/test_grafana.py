@@ -10,11 +10,11 @@ import pytest
 import yaml
 from programs import PATIENCE, tool
 
-from exporter.demo.company import Company
+from exporter.demo.organisation import MODELS
 from exporter.errors import Reason
 from exporter.metrics import DIMENSIONS
 from exporter.statistics.records import Rejection
-from grafana import blocks, promql
+from grafana import looks, promql
 from grafana.__main__ import FOLDER, write
 
 GRAFANA = FOLDER.parent
@@ -22,7 +22,6 @@ DASHBOARDS = dashboards.load()
 PANELS = [
     (uid, panel) for uid, dashboard in DASHBOARDS.items() for panel in dashboards.panels(dashboard)
 ]
-HOURS = 26
 
 
 def test_regenerating_changes_nothing(tmp_path):
@@ -39,15 +38,28 @@ def test_every_label_has_a_variable_or_is_personal():
 
 @pytest.mark.parametrize("uid", DASHBOARDS)
 def test_panels_fill_the_width(uid):
-    """Panels side by side have one height and leave no gap; rows and panels are numbered from 1."""
+    """Panels side by side have one height and leave no gap."""
     items = [item for row in DASHBOARDS[uid]["panels"] for item in (row, *row.get("panels", ()))]
-    assert [item["id"] for item in items] == list(range(1, len(items) + 1))
     lines = {}
     for item in items:
         lines.setdefault(item["gridPos"]["y"], []).append(item["gridPos"])
     for line in lines.values():
         assert sum(place["w"] for place in line) == 24
         assert len({place["h"] for place in line}) == 1
+
+
+@pytest.mark.parametrize(
+    ("uid", "title", "number"),
+    [
+        ("flashback-overview", "Violations per day", 13),
+        ("flashback-usage", "Repositories", 6),
+        ("flashback-governance", "High severity", 3),
+        ("flashback-exporter", "Queries", 11),
+    ],
+)
+def test_panels_keep_their_numbers(uid, title, number):
+    """Links to one panel, and panels that others embed, go on."""
+    assert number in [panel["id"] for at, panel in PANELS if (at, panel["title"]) == (uid, title)]
 
 
 def test_texts_are_sentences():
@@ -60,26 +72,24 @@ def test_graphs_ask_no_more_often_than_the_exporter():
     """Every query of a graph has a Min step; that of numbers and tables needs none."""
     for _, panel in PANELS:
         steps = {target.get("interval", "") for target in panel["targets"]}
-        assert steps <= ({"5m", "15m", "1d"} if panel["type"] == "timeseries" else {""})
+        assert steps <= ({"5m", "15m", "1h", "1d"} if panel["type"] == "timeseries" else {""})
 
 
 def test_bars_of_days_begin_at_midnight_and_go_back_a_month():
-    """Bars stand to the right of midnight, in any relative time range: an hour would have none."""
+    """The first of thirty bars is whole, in any relative time range: an hour would have none."""
     for _, panel in PANELS:
         custom = panel["fieldConfig"]["defaults"].get("custom", {})
-        drawn = (custom.get("drawStyle"), custom.get("barAlignment"), panel.get("timeFrom"))
-        by_day = any(target.get("interval") == "1d" for target in panel["targets"])
-        assert drawn == (("bars", 1, "30d") if by_day else (None, None, None))
+        if custom.get("drawStyle") == "bars":
+            assert (custom["barAlignment"], panel["timeFrom"]) == (1, "29d/d"), panel["title"]
 
 
-def test_replicas_count_once_everywhere():
-    """Every sum of AI statistics is one over what replicas agree on."""
+def test_legends_say_last_and_most_and_how_much_in_all():
+    """Where a total makes no sense, they have the mean."""
     for _, panel in PANELS:
-        for target in panel["targets"]:
-            if "flashback_ai_daily_" in target["expr"]:
-                assert not re.search(
-                    r"sum(?! by \([\w, ]+\) \(max without| \(max without)", target["expr"]
-                )
+        if panel["type"] == "timeseries":
+            calcs = panel["options"]["legend"]["calcs"]
+            assert calcs[:2] == ["lastNotNull", "max"], panel["title"]
+            assert calcs[2] in ("sum", "mean"), panel["title"]
 
 
 def test_provisioning_matches_the_rest():
@@ -140,14 +150,27 @@ def test_queries_of_a_table_become_one():
 
 
 def test_names_lead_to_usage():
-    """Every column of a label with a variable leads to Usage; names are escaped for the address."""
+    """A value leads to Usage by its ID, which the table holds, though it shows a name."""
     for place, panel, names in tables():
         for label in set(promql.LABELS) & set(names):
-            links = overrides(panel, names[label]).get("links", ())
-            assert [link["url"].startswith("/d/flashback-usage?") for link in links] == [True], (
-                place
-            )
-            assert links[0]["url"].endswith(f"&var-{label}=${{__value.text:percentencode}}"), place
+            (link,) = overrides(panel, names[promql.name_of(label)])["links"]
+            assert link["url"].startswith("/d/flashback-usage?"), place
+            field = "__value.text"
+            if label in promql.NAMES:
+                field = f'__data.fields["{names[label]}"]'
+                assert overrides(panel, names[label])["custom.hidden"], place
+            assert link["url"].endswith(f"&var-{label}=${{{field}:percentencode}}"), place
+
+
+def test_tables_count_their_rows_and_can_be_filtered():
+    """Five hundred rows are no less useful than five."""
+    for place, panel, names in tables():
+        assert panel["fieldConfig"]["defaults"]["custom"]["filterable"], place
+        (organized,) = (step for step in panel["transformations"] if step["id"] == "organize")
+        places = organized["options"]["indexByName"]
+        first = names[min(places, key=places.__getitem__)]
+        assert overrides(panel, first)["custom.footer"] == {"reducers": ["countAll"]}, place
+        assert panel["options"]["footer"]["countRows"], place
 
 
 def test_columns_of_numbers_have_a_unit():
@@ -161,13 +184,13 @@ def test_columns_of_numbers_have_a_unit():
             number = column.startswith("Value")
             assert ("unit" in given, given.get("noValue")) == (
                 number,
-                "\N{EN DASH}" if number else None,
+                "\N{EN DASH}",
             ), place
 
 
 def test_severities_in_tables_have_the_colours_of_the_graphs():
     """Red is critical or high, orange warning or medium."""
-    (column,) = (
+    column = next(
         overrides(panel, names["severity"]) for _, panel, names in tables() if "severity" in names
     )
     (mapping,) = column["mappings"]
@@ -184,21 +207,21 @@ def test_severities_in_tables_have_the_colours_of_the_graphs():
 
 def test_lines_of_known_names_differ_in_colour():
     """Models of the demo, reasons and codes can be told apart, and no failure is green."""
-    models = {record["llmModel"] for record in Company().records(20_000, 20_001 * 86_400)}
-    assert [set(one) for one in (blocks.MODELS, blocks.REASONS, blocks.REJECTIONS)] == [
+    models = {model for _, model, *_ in MODELS}
+    assert [set(one) for one in (looks.MODELS, looks.REASONS, looks.REJECTIONS)] == [
         models,
         set(Reason),
         set(Rejection),
     ]
     for colors in (
-        blocks.MODELS,
-        blocks.REASONS,
-        blocks.REJECTIONS,
-        blocks.CODES,
-        blocks.PROVIDERS,
+        looks.MODELS,
+        looks.REASONS,
+        looks.REJECTIONS,
+        looks.CODES,
+        looks.PROVIDERS,
     ):
         assert len(set(colors.values())) == len(colors)
-    assert blocks.GREEN not in {*blocks.REASONS.values(), *blocks.REJECTIONS.values()}
+    assert looks.GREEN not in {*looks.REASONS.values(), *looks.REJECTIONS.values()}
 
 
 def test_alerts_in_graphs_show_labels_they_have():
@@ -212,44 +235,24 @@ def test_alerts_in_graphs_show_labels_they_have():
 def series(name, values, *, instances=("a", "b"), **labels):
     """Return the same hourly values from some replicas, as promtool takes them."""
     for instance in instances:
-        given = {"job": "j", "instance": instance, "query": "default", **labels}
+        given = {"job": "j", "instance": instance, **labels}
         text = ",".join(f'{label}="{value}"' for label, value in given.items())
-        yield {
-            "series": f"flashback_ai_daily_{name}{{{text}}}",
-            "values": " ".join(map(str, values)),
-        }
+        yield {"series": f"{name}{{{text}}}", "values": " ".join(map(str, values))}
+
+
+def recorded(rule, values, **labels):
+    """Return hourly values of a recorded series."""
+    return series(rule, values, instances=("",), query="default", **labels)
 
 
 @pytest.fixture
 def evaluated(tmp_path):
-    """Return a function that checks what expressions give, each at its hour,
-    for a company with two models.
+    """Return a function that checks what expressions give, each at its hour, over some hours."""
 
-    The first day has 10 calls an hour of `m1` and, from noon on, 20 of `m2`; the last 7 of `m1`
-    came after its last poll. A sample of the full hour at which the day ends still has the first
-    day's totals under `today`.
-    """
-    m1 = [10 * hour for hour in range(25)]
-    m2 = [max(0, 20 * (hour - 12)) for hour in range(25)]
-    company = [
-        *series("api_calls", [*m1, 10, 20], day="today", llm_model="m1"),
-        *series("api_calls", [*m2, 20, 40], day="today", llm_model="m2"),
-        *series("api_calls", [0] * 25 + [247, 247], day="yesterday", llm_model="m1"),
-        *series("api_calls", [0] * 25 + [240, 240], day="yesterday", llm_model="m2"),
-        *series("input_tokens", [1000 * calls for calls in m1], day="today", llm_model="m1"),
-        *series("output_tokens", [200 * calls for calls in m1], day="today", llm_model="m1"),
-        *series(
-            "policy_violations", [hour // 2 for hour in range(25)], day="today", llm_model="m1"
-        ),
-        *series("latency_seconds", [1] * (HOURS + 1), day="today", llm_model="m1"),
-        *series("latency_seconds", [4] * (HOURS + 1), day="today", llm_model="m2"),
-        *series("start_timestamp_seconds", [0] * 25 + [86400] * 2, day="today"),
-    ]
-
-    def check(*cases, inputs=tuple(company)):
+    def check(inputs, *cases, hours=4):
         tests = [
             {
-                "expr": re.sub(r'=~"\$\w+"', '=~".*"', expr).replace("$query", "default"),
+                "expr": filled(expr, hours),
                 "eval_time": f"{hour}h",
                 "exp_samples": [
                     {"labels": labels, "value": value} for labels, value in samples.items()
@@ -257,7 +260,7 @@ def evaluated(tmp_path):
             }
             for hour, expr, samples in cases
         ]
-        test = {"interval": "1h", "input_series": inputs, "promql_expr_test": tests}
+        test = {"interval": "1h", "input_series": list(inputs), "promql_expr_test": tests}
         path = Path(tmp_path) / "expressions.yml"
         path.write_text(json.dumps({"tests": [test]}), encoding="utf-8")
         command = [tool("promtool"), "test", "rules", path]
@@ -269,106 +272,161 @@ def evaluated(tmp_path):
     return check
 
 
-def by_model(m1, m2):
-    """Return the samples of the two models."""
-    return {'{llm_model="m1"}': m1, '{llm_model="m2"}': m2}
+def filled(expr, hours):
+    """Return an expression as Grafana sends it, with everything chosen."""
+    everything = re.sub(r'=~"\$\w+"', '=~".*"', expr).replace("$query", "default")
+    built_in = dashboards.built_in(3600, hours * 3600)
+    return dashboards.interpolated(everything, built_in)
 
 
-def test_today_and_yesterday(evaluated):
-    """Totals count replicas once; yesterday at the same time is what today was a day ago."""
+def counted(metric, an_hour, *, until=26, **labels):
+    """Return a counter of two replicas that gains so much an hour; one restarts at hour 13."""
+    a = [hour * an_hour for hour in range(until)]
+    b = [hour * an_hour for hour in range(13)] + [hour * an_hour for hour in range(until - 13)]
+    for instance, values in (("a", a), ("b", b)):
+        name = f"flashback_ai_{metric}"
+        yield from series(name, values, instances=(instance,), query="default", **labels)
+
+
+def model(llm_model):
+    """Return the labels of a model."""
+    return {"llm_type": "openai", "llm_model": llm_model}
+
+
+def test_increases_count_replicas_once(evaluated):
+    """What came in a range is that of one replica, though the other one began anew."""
+    calls = [*counted("api_calls_total", 10, llm_model="m1")]
+    calls += counted("api_calls_total", 30, llm_model="m2")
+    by_model = {'{llm_model="m1"}': 40, '{llm_model="m2"}': 120}
     evaluated(
-        (26, promql.today("api_calls", "llm_model"), by_model(20, 40)),
-        (26, promql.yesterday("api_calls"), {"{}": 487}),
-        (26, promql.same_time_yesterday("api_calls"), {"{}": 20}),
+        calls,
+        (18, promql.increase("api_calls"), {"{}": 160}),
+        (18, promql.increase("api_calls", "llm_model"), by_model),
+        (14, promql.increase("api_calls"), {"{}": 160}),
     )
 
 
 def test_latency_is_weighted_by_calls(evaluated):
-    """At 18:00 there are 180 calls of one second and 120 of four."""
+    """A hundred calls of one second and fifty of four take two on average."""
+    calls = [
+        *counted("call_duration_seconds_sum", 100, llm_model="m1"),
+        *counted("call_duration_seconds_count", 100, llm_model="m1"),
+        *counted("call_duration_seconds_sum", 200, llm_model="m2"),
+        *counted("call_duration_seconds_count", 50, llm_model="m2"),
+    ]
+    evaluated(calls, (12, promql.latency(), {"{}": 2}))
+
+
+def priced(llm_model, side, dollars):
+    """Return the price of a model's tokens."""
+    price = "flashback_llm_price_dollars_per_token"
+    return series(price, [dollars] * 26, direction=side, **model(llm_model))
+
+
+def test_cost_is_that_of_models_with_a_price(evaluated):
+    """Tokens times prices, by what one likes; nothing where no price is known."""
+    tokens = [
+        *counted("llm_input_tokens_total", 1000, repo_id="r1", **model("m1")),
+        *counted("llm_output_tokens_total", 100, repo_id="r1", **model("m1")),
+        *counted("llm_input_tokens_total", 7000, repo_id="r2", **model("m2")),
+        *counted("llm_output_tokens_total", 700, repo_id="r2", **model("m2")),
+    ]
+    prices = [*priced("m1", "input", 0.001), *priced("m1", "output", 0.01)]
     evaluated(
-        (18, promql.latency(), {"{}": 2.2}), (18, promql.latency("llm_model"), by_model(1, 4))
+        [*tokens, *prices],
+        (12, promql.cost(), {"{}": 8}),
+        (12, promql.cost("repo_id"), {'{repo_id="r1"}': 8}),
+        (12, promql.unpriced(), {'{llm_type="openai", llm_model="m2"}': 30_800}),
+    )
+    evaluated(tokens, (12, promql.cost(), {}))
+
+
+def test_each_id_has_one_name(evaluated):
+    """Its present one, or the last it had; what has no such label has no name, and is kept."""
+    info = [
+        *series("flashback_repo_info", [1] * 6 + ["stale"], repo_id="r1", repo_name="old"),
+        *series("flashback_repo_info", ["_"] * 6 + [1] * 20, repo_id="r1", repo_name="new"),
+        *series("flashback_repo_info", [1] * 9 + ["stale"], repo_id="r2", repo_name="gone"),
+    ]
+    calls = [
+        *counted("api_calls_total", 1, repo_id="r1"),
+        *counted("api_calls_total", 2, repo_id="r2"),
+        *counted("api_calls_total", 3),
+    ]
+    names = {'{repo_id="r1", repo_name="new"}': 8, '{repo_id="r2", repo_name="gone"}': 16}
+    named = promql.named(promql.increase("api_calls", "repo_id"), "repo_id")
+    evaluated([*info, *calls], (12, named, {**names, "{}": 24}), hours=8)
+
+
+def test_nothing_where_the_query_has_no_such_label(evaluated):
+    """A label that no group has gives no nameless row; one that some have keeps the others."""
+    calls = promql.has(promql.increase("api_calls", "host"), "host")
+    without = [*counted("api_calls_total", 5)]
+    evaluated(without, (12, calls, {}))
+    evaluated(
+        [*without, *counted("api_calls_total", 1, host="h")],
+        (12, calls, {"{}": 20, '{host="h"}': 4}),
     )
 
 
-def test_calls_of_the_last_hour(evaluated):
-    """Within a day they are a difference of totals; around midnight,
-    what yesterday still gained is part of them.
-    """
-    calls = promql.last_hour("api_calls", "llm_model")
-    evaluated((18, calls, by_model(10, 20)), (25, calls, by_model(10 + 7, 20)))
-
-
-@pytest.mark.parametrize(
-    ("left", "came"),
-    [(36, 36), (49, 36), (48, 48)],
-    ids=["redeployed", "second replica", "redeployed at midnight"],
-)
-def test_a_new_exporter_adds_no_day(evaluated, left, came):
-    """One that starts brings all of yesterday with it; none of that is of the last hour."""
-    day = [10 * hour for hour in range(24)]
-    shown = {"a": (day + day + [0], 0, left), "b": (day + day + [0], came, 49)}
-    inputs = []
-    for instance, (today, first, last) in shown.items():
-        yesterday, start = [0] * 24 + [247] * 24 + [233], [0] * 24 + [86_400] * 24 + [172_800]
-        for name, values, labels in (
-            ("api_calls", today, {"day": "today"}),
-            ("api_calls", yesterday, {"day": "yesterday"}),
-            ("start_timestamp_seconds", start, {"day": "today"}),
-        ):
-            seen = [value if first <= hour < last else "_" for hour, value in enumerate(values)]
-            inputs += series(name, seen, instances=(instance,), **labels)
-    calls = promql.last_hour("api_calls")
+def test_today_begins_at_midnight(evaluated):
+    """A sample of the full hour at which a day ends is of the day before."""
+    start = "flashback_ai_daily_start_timestamp_seconds"
+    calls = [10 * hour for hour in range(25)] + [7, 14]
+    inputs = [
+        *series("flashback_ai_daily_api_calls", calls, query="default", day="today"),
+        *series("flashback_ai_daily_api_calls", [240] * 27, query="default", day="yesterday"),
+        *series(start, [0] * 25 + [86_400] * 2, query="default", day="today"),
+    ]
     evaluated(
-        *((hour, calls, {"{}": 10}) for hour in (30, 35, 36, 37)),
-        (24, calls, {"{}": 17}),
-        (48, calls, {"{}": 3}),
-        inputs=inputs,
+        inputs,
+        (24, promql.today("api_calls"), {}),
+        (26, promql.today("api_calls"), {"{}": 14}),
+        (26, promql.same_time_yesterday("api_calls"), {"{}": 20}),
+        (26, promql.yesterday("api_calls"), {"{}": 240}),
     )
 
 
-def test_ratios_and_sums(evaluated):
-    """At 18:00 there are 300 calls, 9 violations, 180,000 input and 36,000 output tokens."""
-    violations = promql.per(
-        promql.today("policy_violations"), promql.today("api_calls"), factor=1000
-    )
+def test_trends_add_up_to_what_came(evaluated):
+    """A step of an hour shows what came in it; the top and the others are all."""
+    rule = "repo:flashback_ai_api_calls:increase1h"
+    inputs = [one for n in range(1, 13) for one in recorded(rule, [n] * 26, repo_id=f"r{n}")]
+    info = [
+        one
+        for n in range(1, 13)
+        for one in series("flashback_repo_info", [1] * 26, repo_id=f"r{n}", repo_name=f"n{n}")
+    ]
+    top = {f'{{repo_id="r{n}", repo_name="n{n}"}}': n for n in range(3, 13)}
     evaluated(
-        (18, violations, {"{}": 30}),
-        (
-            18,
-            promql.per(promql.today("policy_violations"), promql.today("api_calls")),
-            {"{}": 0.03},
-        ),
-        (18, promql.tokens(), {"{}": 216_000}),
-        (
-            18,
-            promql.per(promql.tokens("llm_model"), promql.today("api_calls", "llm_model")),
-            {'{llm_model="m1"}': 1200},
-        ),
-        (0, promql.per(promql.today("policy_violations"), promql.today("api_calls")), {}),
+        [*inputs, *info],
+        (12, promql.each_step(rule, labels=("repo_id",)), {"{}": 78}),
+        (12, promql.each_step_of_top(rule, "repo_id", ("repo_id",)), top),
+        (12, promql.each_step_of_others(rule, "repo_id", ("repo_id",)), {"{}": 3}),
     )
 
 
 def test_rates_are_per_hour(evaluated):
     """A counter that gains 12 an hour shows 12."""
-    counted = [{"series": 'c_total{job="j", instance="a"}', "values": "0+12x20"}]
-    evaluated(
-        (18, promql.hourly("c_total").replace("$__rate_interval", "4h"), {"{}": 12}), inputs=counted
-    )
+    calls = promql.rate("api_calls").replace("$__rate_interval", "4h")
+    evaluated(counted("api_calls_total", 12), (12, calls, {"{}": 12}))
 
 
-def test_bars_of_days(evaluated):
-    """At its midnight each day has its own highest total:
-    a late sample at the next midnight is still the first's.
-    """
-    calls = promql.each_day("api_calls", "llm_model")
-    evaluated(
-        (0, calls, by_model(240, 240)),
-        (24, calls, by_model(20, 40)),
-        (26, promql.today("api_calls"), {"{}": 60}),
-    )
-
-
-def test_labels_that_are_missing_have_a_name(evaluated):
-    """A query without a label shows as one row."""
-    calls = promql.named(promql.today("api_calls", "repo_id"), "repo_id")
-    evaluated((26, calls, {'{repo_id="(none)"}': 60}))
+def test_alerts_keep_ids_that_are_not_known(evaluated):
+    """An alert's repository and key have names where they are known, and stay where not."""
+    info = [
+        *series("flashback_repo_info", [1] * 6, repo_id="r1", repo_name="checkout"),
+        *series(
+            "flashback_repo_ai_api_key_info",
+            [1] * 6,
+            repo_ai_api_key_id="k1",
+            repo_ai_api_key_name="ci",
+        ),
+    ]
+    alerts = [
+        *series("A", [1] * 6, instances=("a",), repo_id="r1", repo_ai_api_key_id="k1"),
+        *series("A", [2] * 6, instances=("a",), repo_id="r9", repo_ai_api_key_id="k9"),
+    ]
+    named = promql.named_alerts("max by (repo_id, repo_ai_api_key_id) (A)", "repo_ai_api_key_id")
+    known = 'repo_id="r1", repo_name="checkout", repo_ai_api_key_id="k1", repo_ai_api_key_name="ci"'
+    unknown = '{repo_id="r9", repo_ai_api_key_id="k9"}'
+    evaluated([*info, *alerts], (4, named, {f"{{{known}}}": 1, unknown: 2}))

@@ -8,7 +8,7 @@ import pytest
 from exporter.config.sections import Query
 from exporter.errors import Reason
 from exporter.statistics.state import QueryState
-from grafana import blocks
+from grafana import looks
 
 RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 ROWS = re.findall(r"^\| (`[a-z_`, ]+`) \| .+ \|$", RUNBOOK.read_text(), re.MULTILINE)
@@ -25,7 +25,7 @@ def test_the_runbook_explains_it(reason):
 @EACH
 def test_the_dashboard_has_a_colour_for_it(reason):
     """Its line in the graph of failures always looks the same."""
-    assert reason in blocks.REASONS
+    assert reason in looks.REASONS
 
 
 @EACH

@@ -34,6 +34,7 @@ _ROUND = (  # below so many seconds, the interval is so long: `roundInterval` of
     (604_800, 86_400),
 )  # fmt: skip
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?:[.:][^}]*)?\}|\[\[(\w+)\]\]")
+_QUERY_RESULT = re.compile(r"query_result\((.+)\)", re.DOTALL)
 _LABEL_VALUES = re.compile(r"label_values\((?:(.+),\s*)?(\w+)\)", re.DOTALL)
 
 
@@ -105,6 +106,36 @@ def static(expression: str) -> str:
     return interpolated(expression, built_in(300, 86_400, 300))
 
 
+def span_of(panel: Panel, span: float, end: float) -> float:
+    """Return how many seconds before the end a panel begins; some have a range of their own."""
+    own = panel.get("timeFrom")
+    if not own:
+        return span
+    start = end - seconds(own)
+    return end - (start // 86_400 * 86_400 if own.endswith("/d") else start)
+
+
+def values_of(query: str) -> tuple[str, str]:
+    """Return what a variable asks: an expression or a selector, and its label, if it names one."""
+    asked_for = _QUERY_RESULT.fullmatch(query.strip())
+    if asked_for:
+        return asked_for[1], ""
+    match = _LABEL_VALUES.fullmatch(query.strip())
+    return (match[1] or "", match[2]) if match else ("", "")
+
+
+def found_by(regex: str, result: list[dict[str, Any]]) -> dict[str, str]:
+    """Return text by value, as Grafana's `query_result` and a variable's regex give them."""
+    pattern = re.compile(regex.removeprefix("/").removesuffix("/").replace("(?<", "(?P<"))
+    found = {}
+    for series in result:
+        labels = (f'{name}="{value}"' for name, value in series["metric"].items())
+        match = pattern.search(f"{{{','.join(labels)}}} {series['value'][1]} 0")
+        if match:
+            found[match["value"]] = match["text"]
+    return found
+
+
 def one_of(variable: Mapping[str, Any], value: str) -> str:
     """Return what one chosen value becomes in a query:
     escaped for a regular expression where several can be chosen.
@@ -135,6 +166,17 @@ def objections(answer: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _asked_values(
+    prometheus, expression: str, label: str, start: float, end: float
+) -> dict[str, Any]:
+    if not label:
+        return asked(prometheus, "query", query=expression, time=end)
+    parameters = {"start": start, "end": end}
+    if expression:
+        parameters["match[]"] = expression
+    return asked(prometheus, f"label/{label}/values", **parameters)
+
+
 def chosen(
     dashboard: Dashboard,
     prometheus,
@@ -153,20 +195,16 @@ def chosen(
         query = (
             variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
         )
-        match = _LABEL_VALUES.fullmatch(query.strip())
-        if not match:
-            problems.append(f"variable {name}: not label_values(…): {query}")
-            continue
-        parameters = {"start": start, "end": end}
-        if match[1]:
-            parameters["match[]"] = interpolated(match[1], values)
-            problems += [
-                f"variable {name}: {found} is not defined before"
-                for found in unresolved(parameters["match[]"])
-            ]
-        answer = asked(prometheus, f"label/{match[2]}/values", **parameters)
+        expression, label = values_of(query)
+        problems += [
+            f"variable {name}: {found} is not defined before"
+            for found in unresolved(interpolated(expression, values))
+        ]
+        answer = _asked_values(prometheus, interpolated(expression, values), label, start, end)
         problems += [f"variable {name}: {said}" for said in objections(answer)]
         found = answer.get("data", [])
+        if not label:
+            found = list(found_by(variable["regex"], answer.get("data", {}).get("result", [])))
         if not found:
             problems.append(f"variable {name}: no values: {query}")
         present = variable.get("current", {}).get("value")

@@ -141,7 +141,8 @@ def unknown_labels(
         elif node["type"] == "binaryExpr" and node["matching"]:
             left, right = labels(node["lhs"], labels_of), labels(node["rhs"], labels_of)
             matching = node["matching"]
-            known = left & right if matching["on"] else left | right | harmless
+            both = left & right if left and right else left | right
+            known = both if matching["on"] else left | right | harmless
             for label in set(matching["labels"]) - known:
                 yield f"{node['op']}: not both sides have a label {label}"
             for label in set(matching["include"]) - (

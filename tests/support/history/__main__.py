@@ -11,7 +11,8 @@ from pathlib import Path
 import names
 import programs
 
-from history.past import LARGE, SMALL, Size, scrapes
+from history.company import SIZES, Size
+from history.past import scrapes
 from history.recordings import recordings
 from history.remote_write import Writer, open_url
 
@@ -46,13 +47,14 @@ def main() -> None:
         help="Unix time at which it ends: now",
     )
     parser.add_argument("--seed", type=int, default=1, help="which company: 1")
-    parser.add_argument("--small", action="store_true", help="make as little of it as the tests do")
+    what = "how many repositories, or as little as the tests need: 20"
+    parser.add_argument("--size", choices=SIZES, default="20", help=what)
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         with programs.prometheus(place, "{}", *FLAGS) as running:
-            size = SMALL if options.small else LARGE
+            size = SIZES[options.size]
             samples, series = fill(running.url, options.end, size, options.seed)
             request = urllib.request.Request(
                 f"{running.url}/api/v1/admin/tsdb/snapshot", method="POST"

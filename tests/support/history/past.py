@@ -1,7 +1,8 @@
 """The exporter as it was for a month: what it polled, how it failed, what scrapes would show."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from random import Random
 
 from material import at_once
@@ -9,19 +10,32 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from exporter.api.auth import LOGIN, REFRESH
 from exporter.api.daily import DAILY
+from exporter.api.policies import POLICIES
 from exporter.clock import SECONDS_A_DAY, midnight, utc_day
-from exporter.config.sections import Query
-from exporter.demo.company import Company
+from exporter.demo.billing import Billing
+from exporter.demo.governance import Found, last_24h
 from exporter.demo.run import demo_config
 from exporter.demo.simulator import TOKEN_LIFETIME
 from exporter.errors import Reason
-from exporter.output.samples import Sample, tables
+from exporter.output.beside import About, tables_beside
+from exporter.output.samples import Sample, Table, tables
 from exporter.output.status import Status
 from exporter.output.telemetry import ApiTelemetry, StatusCollector
-from exporter.statistics.account import AccountState
+from exporter.prices.table import Prices
+from exporter.statistics.account import (
+    AccountState,
+    Credits,
+    EndpointState,
+    Names,
+    Policies,
+    Policy,
+    Reading,
+)
+from exporter.statistics.counters import Counters
 from exporter.statistics.groups import Grouping, Snapshot
 from exporter.statistics.records import Record, Rejection, parse_record
-from exporter.statistics.state import Outcome, QueryState, Shown
+from exporter.statistics.state import Outcome, QueryState
+from history.company import RENAMED, Size, SizedCompany
 from history.remote_write import Labels, Series, Writer
 
 TARGET = {"job": "flashback-exporter", "instance": "127.0.0.1:9877"}
@@ -34,47 +48,6 @@ SCRAPE_INTERVAL = 240  # less than the five minutes that Prometheus looks back
 _SAMPLES_A_REQUEST = 400_000
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much of the company there is (repositories, keys and models of each), in which detail."""
-
-    repositories: int
-    keys: int
-    models: int
-    polls_every: int
-    """Before the last two days, every so many polls find something new."""
-    scrapes_every: int
-    """Before the last two days, every so many scrapes bring something new."""
-    rules_every: int
-    """Before the last seven hours, rules are evaluated at every so many scrapes."""
-
-
-SMALL = Size(2, 2, 3, polls_every=12, scrapes_every=2, rules_every=8)
-LARGE = Size(7, 3, 4, polls_every=2, scrapes_every=1, rules_every=1)
-
-
-class SmallerCompany(Company):
-    """The made-up company with fewer repositories, keys and models."""
-
-    def __init__(self, size: Size, seed: int = 1) -> None:
-        super().__init__(seed)
-        seen: dict[tuple[str, ...], list[str]] = {}
-
-        def among(limit: int, value: str, *place: str) -> bool:
-            known = seen.setdefault(place, [])
-            if value not in known:
-                known.append(value)
-            return value in known[:limit]
-
-        self._streams = tuple(
-            stream
-            for stream in self._streams
-            if among(size.repositories, repository := stream.dimensions["repoId"])
-            and among(size.keys, stream.dimensions["repoAiApiKeyId"], "key", repository)
-            and among(size.models, stream.dimensions["llmModel"], "model", repository)
-        )
-
-
 # What happened to the exporter, in hours before the end: from, to, and what.
 _OUTAGES = (
     (530, 527.5, Reason.NETWORK),
@@ -85,6 +58,8 @@ _OUTAGES = (
 _RESTARTS = (400.0, 122.0, 19.0)
 _FAILED_RELOAD = (97.0, 96.2)
 _REJECTIONS = ((150, 148, Rejection.MISSING_FIELD), (3.4, 2.9, Rejection.NEGATIVE))
+_ACCOUNT_OUTAGES = ((75, 73.5), (2.5, 2.2))
+_ENDPOINTS = ("/repo", "/workspace", "/ai/llm", "/user/profile", "/credits/balance", POLICIES)
 _SKIPPED = (220.5, 49.4)
 _BLIPS = (Reason.SERVER_ERROR, Reason.TIMEOUT, Reason.NETWORK, Reason.RATE_LIMITED)
 _CODES = {
@@ -98,9 +73,13 @@ _CODES = {
 class _Past:
     """The exporter as it was: polls, fails, restarts, and shows what a scrape would have got."""
 
-    def __init__(self, writer: Writer, company: Company, end: float, size: Size, seed: int) -> None:
+    def __init__(
+        self, writer: Writer, company: SizedCompany, end: float, size: Size, seed: int
+    ) -> None:
         self._writer = writer
         self._company = company
+        self._known_names: dict[bool, Names] = {}
+        self._credits_of = self._policies_of = 0
         self._end = end
         self._detail_from = end - IN_DETAIL
         self._polls_every = size.polls_every
@@ -111,7 +90,11 @@ class _Past:
         ]
         self._known: dict[tuple[str, ...], Series] = {}
         self._process = [(self._series(sample), value) for sample, value in _process_metrics()]
-        self._parts: dict[str, tuple[tuple[Snapshot, int] | None, list[Series]]] = {}
+        self._parts: dict[str, tuple[tuple[object, ...] | None, list[Series]]] = {}
+        self._counters = {query.name: Counters() for query in self._queries}
+        self._account = AccountState(endpoints=dict.fromkeys(_ENDPOINTS, EndpointState(up=True)))
+        self._billing = Billing(company)
+        self._prices = Prices()
 
     def start(self, now: float) -> None:
         """Start the process, with all counters at 0."""
@@ -133,6 +116,7 @@ class _Past:
         if self._token_expires_at - now <= POLL_INTERVAL:
             self._renewed(now, REFRESH)
         reason = next((reason for start, stop, reason in _OUTAGES if start >= ago > stop), None)
+        self._ask_about_the_account(now, reason)
         for name, state in self._states.items():
             failed = reason or (self._rng.choice(_BLIPS) if self._rng.random() < 0.003 else None)
             self._states[name] = state.after(self._outcome(state, now, ago, failed))
@@ -157,7 +141,15 @@ class _Past:
             for start, stop, kind in _REJECTIONS
             if start >= ago > stop and state.query.name == "default"
         ]
-        return Outcome(now, now, duration, dict.fromkeys(kinds, 3), self._snapshot(state, now))
+        counters = self._counters[state.query.name]
+        return Outcome(
+            finished_at=now,
+            finished=now,
+            duration=duration,
+            rejected=dict.fromkeys(kinds, 3),
+            snapshot=self._snapshot(state, now),
+            counters=counters.shown,
+        )
 
     def _snapshot(self, state: QueryState, now: float) -> Snapshot:
         """Return what a poll finds; long ago not every poll looks, which nobody can see."""
@@ -175,7 +167,57 @@ class _Past:
         for record in (*self._of_day(today, now), *self._of_day(today - 1, midnight(today))):
             if not types or record.dimensions[3] in types:
                 grouping.add(record)
-        return at_once(grouping.snapshot(good))
+        snapshot = at_once(grouping.snapshot(good))
+        counters = self._counters[state.query.name]
+        at_once(counters.grow(grouping.found, snapshot, now))
+        counters.served(now)
+        return snapshot
+
+    def _ask_about_the_account(self, now: float, failure: Reason | None) -> None:
+        """Learn names, credits and policies; now and then that fails beside the statistics."""
+        ago = (self._end - now) / 3600
+        if failure or any(start >= ago > stop for start, stop in _ACCOUNT_OUTAGES):
+            down = EndpointState(up=False, ever_good=True)
+            self._account = replace(self._account, endpoints=dict.fromkeys(_ENDPOINTS, down))
+            return
+        self._account = AccountState(
+            names=self._names(self._end - now > RENAMED),
+            credits=Reading(self._credits(now), now + MAX_DATA_AGE),
+            policies=Reading(self._policies(now), now + MAX_DATA_AGE),
+            endpoints=dict.fromkeys(_ENDPOINTS, EndpointState(up=True, ever_good=True)),
+        )
+
+    def _names(self, before: bool) -> Names:
+        """Return always the same names, before one of them changes and since."""
+        if before not in self._known_names:
+            self._known_names[before] = self._company.names(RENAMED + 1 if before else 0)
+        return self._known_names[before]
+
+    def _credits(self, now: float) -> Credits:
+        """Return what is left, as of the last quarter of an hour: that takes long to compute."""
+        known = self._account.credits
+        if known and int(now) // 900 == self._credits_of:
+            return known.value
+        self._credits_of = int(now) // 900
+        said = at_once(self._billing.balance(now))
+        pending = said["breakdown"]
+        assert isinstance(pending, dict)
+        return Credits(
+            balance=Decimal(str(said["realtimeBalance"])),
+            booked_balance=Decimal(str(said["creditBalance"])),
+            booked_until=midnight(utc_day(now)),
+            pending={category: Decimal(str(amount)) for category, amount in pending.items()},
+        )
+
+    def _policies(self, now: float) -> Policies:
+        """Return what policies found, as of the last hour, for the same reason."""
+        known = self._account.policies
+        if known and int(now) // 3600 == self._policies_of:
+            return known.value
+        self._policies_of = int(now) // 3600
+        found = last_24h(self._company, now)
+        every = enumerate(self._company.organisation.policies)
+        return {one.id: _policy(one.name, found, number) for number, one in every}
 
     def _of_day(self, day: int, now: float) -> list[Record]:
         """Return a day's records as they stood at some time."""
@@ -193,28 +235,36 @@ class _Past:
             self._reloaded_at = self._end - 3600 * _FAILED_RELOAD[1]
         today = utc_day(now)
         for name, state in self._states.items():
-            snapshot = state.snapshot(now)
-            if snapshot is None:
-                self._show(now, name, None, [])
-            elif (
-                (mark := self._parts.get(name, (None,))[0]) is None
-                or mark[0] is not snapshot
-                or mark[1] != today
-            ):
-                statistics = self._statistics(state.query, snapshot, today)
-                self._show(now, name, (snapshot, today), statistics)
+            shown = state.shown(now)
+            mark = (shown.snapshot, shown.counters, today)
+            if self._is_news(name, mark):
+                self._show(now, name, mark, self._samples(tables(shown, today)))
+        every = [state.shown(now) for state in self._states.values()]
+        about = About.at(now, self._account, self._prices)
+        mark = (about.names, about.credits, about.policies, *(one.counters for one in every))
+        if self._is_news("beside", mark):
+            beside = at_once(tables_beside(about, every))
+            self._show(now, "beside", mark, self._samples(beside))
         status = self._status(now)
         families = [*self._requests.registry.collect(), *StatusCollector(status).collect()]
         rest = [
             (self._series(sample), sample.value) for family in families for sample in family.samples
         ]
-        shown = sum(status.series.values())
+        series_shown = sum(status.series.values())
         rest += [
-            (series, value(now - self._started, now, shown)) for series, value in self._process
+            (series, value(now - self._started, now, series_shown))
+            for series, value in self._process
         ]
-        samples = shown + len(rest)
+        samples = series_shown + len(rest)
         took = 0.004 + samples / 4e5 * self._rng.uniform(1, 1.5)
         self._show(now, "rest", None, [*rest, *self._of_scrape(1, took)])
+
+    def _is_news(self, part: str, mark: tuple[object, ...]) -> bool:
+        """Whether a part shows something else than at the last scrape."""
+        before, _ = self._parts.get(part, (None, []))
+        if before is None or len(before) != len(mark):
+            return True
+        return any(_differ(old, new) for old, new in zip(before, mark, strict=True))
 
     def _status(self, now: float) -> Status:
         ago = (self._end - now) / 3600
@@ -228,7 +278,7 @@ class _Past:
             next_polls={},
             scheduler_alive=True,
             state_write_failures=0,
-            account=AccountState(),
+            account=self._account,
             token_expires_at=self._token_expires_at,
             reload_successful=not _FAILED_RELOAD[0] >= ago > _FAILED_RELOAD[1],
             reloaded_at=self._reloaded_at,
@@ -236,7 +286,7 @@ class _Past:
 
     def fail(self, now: float) -> None:
         """Write what Prometheus notes where nobody answers."""
-        for name in self._states:
+        for name in (*self._states, "beside"):
             self._show(now, name, None, [])
         self._show(now, "rest", None, self._of_scrape(0, 0.001))
 
@@ -248,7 +298,7 @@ class _Past:
         self,
         now: float,
         part: str,
-        mark: tuple[Snapshot, int] | None,
+        mark: tuple[object, ...] | None,
         samples: Sequence[tuple[Series, float]],
     ) -> None:
         """Set the series of a part, and end those that were in it before and are not now."""
@@ -261,12 +311,10 @@ class _Past:
                 self._writer.end(series)
         self._parts[part] = mark, [series for series, _ in samples]
 
-    def _statistics(
-        self, query: Query, snapshot: Snapshot, today: int
-    ) -> list[tuple[Series, float]]:
+    def _samples(self, found: Iterable[Table]) -> list[tuple[Series, float]]:
         return [
-            (self._series(sample), sample.value)
-            for table in tables(Shown(query, snapshot, {}, together=True), today)
+            (self._series(sample), float(sample.value))
+            for table in found
             for sample in table.samples()
         ]
 
@@ -276,6 +324,20 @@ class _Past:
         if series is None:
             series = self._known[key] = self._writer.of(_labels(sample.name, sample.labels))
         return series
+
+
+def _differ(old: object, new: object) -> bool:
+    """Whether two values are not the same; what is large is so only where it is identical."""
+    return old is not new and not (isinstance(new, int) and old == new)
+
+
+def _policy(name: str, found: Found, number: int) -> Policy:
+    totals = found.of(number)
+    severities = {level: totals[f"severity{level.capitalize()}"] for level in _SEVERITIES}
+    return Policy(name, totals["violations"], totals["alerts"], totals["blocks"], severities)
+
+
+_SEVERITIES = ("low", "medium", "high")
 
 
 def _labels(name: str, labels: Mapping[str, str]) -> Labels:
@@ -321,7 +383,7 @@ def moments(end: int, days: int) -> list[int]:
 def scrapes(writer: Writer, end: int, size: Size, seed: int) -> None:
     """Write the scrapes of the month before `end`."""
     times = moments(end, DAYS)
-    past = _Past(writer, SmallerCompany(size, seed), end, size, seed)
+    past = _Past(writer, SizedCompany(size, seed), end, size, seed)
     restarts = sorted(end - 3600 * hours for hours in _RESTARTS)
     past.start(times[0] - POLL_INTERVAL)
     next_poll = times[0] - POLL_INTERVAL + 2.0

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
 from exporter.config.types import parse_duration
-from history.past import DAYS, RECENT, Size, moments
+from history.company import Size
+from history.past import DAYS, RECENT, moments
 from history.remote_write import Labels, Writer, open_url
 
+_SERIES_A_REQUEST = 40
 _STEPS_A_QUERY = 10_000  # Prometheus refuses more than 11,000
 
 
@@ -43,8 +46,18 @@ def recordings(url: str, rules: Sequence[Mapping[str, Any]], end: int, size: Siz
                     parse_duration(rule.get("keep_firing_for", "0s")),
                 )
             )
+        written += _write(url, times, spans)
+    return written
+
+
+def _write(
+    url: str, times: Sequence[int], spans: Mapping[Labels, Sequence[tuple[int, int, float]]]
+) -> int:
+    """Write series, some at once, for Prometheus bounds a request; return the samples."""
+    written, waiting = 0, iter(spans.items())
+    while some := list(islice(waiting, _SERIES_A_REQUEST)):
         writer = Writer(url, times)
-        for labels, found in spans.items():
+        for labels, found in some:
             writer.put(writer.of(labels), found)
         writer.flush()
         written += writer.samples
