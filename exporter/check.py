@@ -13,7 +13,8 @@ from exporter.api.repositories import REPOSITORIES
 from exporter.api.secrets import read_secret, saving_fault
 from exporter.api.workspaces import WORKSPACES
 from exporter.clock import Clock, utc_day
-from exporter.config.sections import Api, Config, Filters, Query
+from exporter.config.api_section import Api
+from exporter.config.sections import Config, Filters, Query
 from exporter.errors import PollError, Problem, Reason, StateError, noting, refuse
 from exporter.lines import complain, say
 from exporter.output.exposition import render
@@ -23,7 +24,7 @@ from exporter.polling.names import NAMES
 from exporter.polling.poll import Plan, Poll
 from exporter.statistics.account import Credits, Names, Profile
 from exporter.statistics.state import Outcome, Shown
-from exporter.store.database import check_path
+from exporter.store.paths import check_path
 
 # Requests that may follow one another for one answer, sign-in included.
 _REQUESTS = 3
