@@ -137,3 +137,17 @@ def test_the_arithmetic_of_series_is_the_codes():
     (labels,) = re.findall(r"label_limit: \d+ +# (\d+) of the exporter's own", growing)
     usual = Query().labels
     assert int(labels) == len({"query", "day", "severity", *usual})
+
+
+def test_the_architecture_shows_every_module():
+    """The modules of each room, but those of the demo, are those that stand beside its name."""
+    block = README.split("## Architecture")[1].split("```")[1].removeprefix("text\n")
+    room, shown = "", {}
+    for line in block.splitlines():
+        room = line[:15].strip() or room
+        shown.setdefault(room, set()).update(re.findall(r"[\w.]+", line[15:46]))
+    for package in (ROOT / "exporter").glob("*/__init__.py"):
+        room = package.parent
+        if room.name != "demo":
+            named = {name for name in shown[f"{room.name}/"] if "." not in name}
+            assert named == {module.stem for module in room.glob("*.py")} - {"__init__"}
