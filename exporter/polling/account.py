@@ -55,7 +55,7 @@ class AccountPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
+class _Turn:
     """One turn of a timer. The first one asks also for what is not offered."""
 
     plan: AccountPlan
@@ -117,14 +117,14 @@ class AccountPoller:
         plan: AccountPlan,
         what: str,
         interval: float,
-        ask: Callable[[_Round], Awaitable[None]],
+        ask: Callable[[_Turn], Awaitable[None]],
     ) -> None:
         phase = Phase(interval, f"{plan.source} {what}")
         first = True
         while True:
             deadline = self._clock.monotonic() + _SHARE_OF_INTERVAL * interval
             try:
-                await ask(_Round(plan, interval, deadline, first))
+                await ask(_Turn(plan, interval, deadline, first))
             except Exception:  # noqa: BLE001 - the timer's edge: whatever happens, it goes on
                 _log.exception("asking about the account failed", what=what)
             first = False
@@ -136,21 +136,21 @@ class AccountPoller:
         while phase.after(now := self._clock.time()) == moment:
             await self._clock.sleep(min(_LOOK, moment - now))
 
-    async def _ask_names(self, turn: _Round) -> None:
+    async def _ask_names(self, turn: _Turn) -> None:
         for endpoint, ask in NAMES.items():
             operation = partial(ask, turn.plan.client, self.state.names)
             names = await self._answer(turn, endpoint, operation)
             if names is not None:
                 await self._learn(endpoint, replace(self.state, names=names))
 
-    async def _ask_credits(self, turn: _Round) -> None:
+    async def _ask_credits(self, turn: _Turn) -> None:
         found = await self._answer(turn, BALANCE, partial(balance, turn.plan.client))
         if found is not None:
             good_until = turn.plan.good_until(self._clock.monotonic(), turn.interval)
             reading = Reading(found, good_until)
             await self._learn(BALANCE, replace(self.state, credits=reading))
 
-    async def _ask_policies(self, turn: _Round) -> None:
+    async def _ask_policies(self, turn: _Turn) -> None:
         found = await self._answer(turn, POLICIES, partial(policies, turn.plan.client))
         if found is not None:
             good_until = turn.plan.good_until(self._clock.monotonic(), turn.interval)
@@ -158,7 +158,7 @@ class AccountPoller:
             await self._learn(POLICIES, replace(self.state, policies=reading))
 
     async def _answer(
-        self, turn: _Round, endpoint: str, operation: Callable[[float], Awaitable[_T]]
+        self, turn: _Turn, endpoint: str, operation: Callable[[float], Awaitable[_T]]
     ) -> _T | None:
         """Return what an endpoint answers; None where it is not due or fails."""
         today = utc_day(self._clock.time())

@@ -1,7 +1,8 @@
-"""When a query is due: at the same moments whenever the exporter was started.
+"""When a poll is due: at the same moments whenever the exporter was started.
 
 `increase` over a round range loses a jump where polls fall on the range's ends, so they are due
-half an interval away from midnight. Replicas poll together, other queries at other moments.
+half an interval away from midnight. Replicas poll together, other queries and questions about the
+account at other moments.
 """
 
 import hashlib

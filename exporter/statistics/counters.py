@@ -21,9 +21,9 @@ SECONDS_AT_FIRST = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What a counter is owed whose series began lately, or is gone.
+    """What a counter is owed: its series began lately, or ended before it was paid.
 
-    `cohort` numbers the poll since which the series is served; None has none.
+    `cohort` numbers the series that began together; it is None where the series has ended.
     """
 
     cohort: int | None
@@ -53,7 +53,8 @@ class Counters:
     """The counters of one query.
 
     `shown` holds those that have a series, exactly the groups of the last good poll. It is replaced
-    as a whole: whoever has it keeps one moment. `unserved` holds those that lost theirs, in order.
+    as a whole: whoever has it keeps one moment. `unserved` holds those that lost theirs, in order,
+    and `births` what some of both are owed.
     """
 
     marks: Marks = field(default_factory=Marks)
@@ -121,7 +122,7 @@ class Counters:
     def _grown(
         self, key: Key, value: Amounts, increase: Amounts | None, old_enough: int
     ) -> Amounts:
-        """Return what a counter becomes; while its series is new, the increase is owed to it."""
+        """Return what a counter becomes, and note what it is owed: all, while its series is new."""
         birth = self.births.get(key)
         if birth is None:
             return _sum(value, increase)

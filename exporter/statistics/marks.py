@@ -71,6 +71,7 @@ class Marks:
         bases = self._hold(window)
 
         for index, day in enumerate(window):
+            # What a base holds was there before: it is to be written, and counts as no increase.
             on_day = growth if day not in bases else Growth(changed=growth.changed)
             await self._rise_on(day, index, found, on_day)
             await self._miss_on(day, index, found, growth)

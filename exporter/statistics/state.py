@@ -65,9 +65,8 @@ class QueryState:
 
     `source` is equal for two configurations that ask the same question of the same account.
     `corrected` counts groups and days that fell below an earlier total. `counters` are those of the
-    last good poll, however old. `aside`
-    is a good poll of another day, which the last one has replaced because the wall clock was set in
-    between. Times are in seconds.
+    last good poll, however old. `aside` is a good poll of another day: the wall clock was set after
+    it, and the next good poll took its place. Times are in seconds.
     """
 
     query: Query

@@ -4,10 +4,11 @@ APPLICATION_ID = 0x464C4252
 """Stands in SQLite's header and tells the file from other programs' (it spells FLBR)."""
 
 _QUERIES = (
-    # One row for each query that was polled. `source` is what it asks whom, `amounts`
+    # One row for each query that was polled. `source` is its question and whom it asks, `amounts`
     # which amounts its rows hold, `polled` the Unix time of its last good poll. Days count from
-    # 1970: `held` are those with marks, `asked` those that the poll asked for, newest first. The
-    # rest is as the metrics had it.
+    # 1970: `held` are those with marks, `asked` those that the poll asked for, newest first;
+    # `newest_day` and `newest_record` are as in `Marks`. The rest are that poll's counts, as
+    # `Snapshot` has them.
     """CREATE TABLE queries (
         id INTEGER PRIMARY KEY, name TEXT UNIQUE, source TEXT, amounts TEXT, polled REAL,
         held TEXT, asked TEXT, newest_day INTEGER, newest_record INTEGER,
