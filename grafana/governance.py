@@ -1,5 +1,7 @@
 """Governance: what policies found, raised and blocked, how serious, how unusual, and by whom."""
 
+from dataclasses import replace
+
 from grafana import promql
 from grafana.frame import Page, Row, one_query
 from grafana.looks import (
@@ -12,7 +14,7 @@ from grafana.looks import (
     TEAL,
     UNUSUAL,
 )
-from grafana.panels import Panel, Query, by_top, days, number, trend
+from grafana.panels import MEANS, Panel, Query, by_top, days, number, trend
 from grafana.promql import closed_days, each_step, increase, open_days, per, some
 from grafana.tables import Column, breakdown, listing
 from mixin.history import MODEL_CALLS, VIOLATIONS
@@ -170,6 +172,7 @@ def _by_day() -> tuple[Panel, ...]:
             per(f"({open_days(VIOLATIONS)})", f"({open_days(calls)})", factor=1000),
             f"Policy violations in a thousand calls of the day. {_FILTERS}",
             colors={"Violations": BLUE},
+            calcs=MEANS,
             size=(8, 10),
         ),
     )
@@ -180,9 +183,9 @@ def _offenders(label: str) -> Panel:
     violations = some(increase("policy_violations", *by))
     high = some(increase("policy_violations_by_severity", *by, also=_SEVERE))
     columns = [
-        Column("Violations", violations, adds_up=True),
-        Column("High", high, thresholds=_SOME, width=80, adds_up=True),
-        Column("Blocks", some(increase("blocks", *by)), adds_up=True),
+        _count("Violations", violations),
+        replace(_count("High", high), thresholds=_SOME, width=100),
+        _count("Blocks", some(increase("blocks", *by))),
     ]
     if label in REPO_KEY:
         usual = _times_usual(*by)
@@ -200,6 +203,10 @@ def _offenders(label: str) -> Panel:
         f"{RANGE} {unusual if label in REPO_KEY else ''}A name leads to Usage.",
         sort="Violations",
     )
+
+
+def _count(title: str, expr: str) -> Column:
+    return Column(title, expr, unit="locale", decimals=0, adds_up=True)
 
 
 def _when() -> tuple[Panel, ...]:

@@ -187,7 +187,7 @@ def _today() -> tuple[Panel, ...]:
             "conversation that used two models counts for both. A day is a UTC day; at 00:00 UTC "
             "it begins again at 0.",
             sort="Today so far",
-            size=(12, 10),
+            size=(12, 11),
         ),
         _against("Calls today", "api_calls"),
         _against("Input tokens today", "input_tokens"),
@@ -212,7 +212,7 @@ def _against(title: str, metric: str) -> Panel:
         "Since 00:00 UTC, and by the same time on the day before.",
         colors={"Today": BLUE, "Yesterday": GREY},
         dashed=("Yesterday",),
-        size=(6, 10),
+        size=(6, 11),
     )
     return panel.time_from("now/d")
 

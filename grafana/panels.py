@@ -126,6 +126,7 @@ def days(
     *,
     colors: Mapping[str, str],
     unit: str = "short",
+    calcs: Sequence[str] = TOTALS,
     size: tuple[int, int] = (8, 9),
 ) -> timeseries.Panel:
     """Return one bar for each UTC day, standing on its own day: it begins at the day's midnight.
@@ -134,6 +135,7 @@ def days(
     """
     panel = _stacked(closed, looks.DAY, colors).max_data_points(looks.MOMENTS)
     panel.with_target(query(so_far, NOT_CLOSED, len(closed)).interval(looks.MIN_STEP).range())
+    _legend(panel, kinds.LegendPlacement.BOTTOM, calcs)
     panel.draw_style(kinds.GraphDrawStyle.BARS).bar_width_factor(0.8).fill_opacity(80)
     panel.line_width(0).bar_alignment(kinds.BarAlignment.AFTER).time_from("29d/d")
     outline = {"custom.fillOpacity": 8, "custom.lineWidth": 1, "color": _GREY}

@@ -207,7 +207,8 @@ def each_step(rule: str, *by: str, labels: tuple[str, ...], also: str = "") -> s
     `labels` are those by which the rule can be narrowed. Hours are asked at their ends.
     """
     hours = f"sum{_by(by)} ({recorded(rule, *labels, also=also)})"
-    return f"avg_over_time(({hours})[$__interval:1h]) * ($__interval_ms / 3600000)"
+    each = f"avg_over_time(({hours})[$__interval:1h]) * ($__interval_ms / 3600000)"
+    return f"({each} unless on () {_FIRST_STEP})"
 
 
 def each_step_of_top(rule: str, label: str, labels: tuple[str, ...]) -> str:
@@ -238,6 +239,12 @@ def rate(metric: str, *by: str) -> str:
     """Return how much comes in an hour, near each moment, with every filter."""
     return f"3600 * {total(f'rate({counter(metric)}[$__rate_interval])', *by)}"
 
+
+_FIRST_STEP = (
+    f"(vector(time()) - max (timestamp({own('build_info', TARGET)} @ start()))"
+    " < 1.5 * $__interval_ms / 1000)"
+)
+"""Something where a step begins before the range: half of a step would look like little."""
 
 # Names
 

@@ -94,11 +94,11 @@ def _totals() -> tuple[Panel, ...]:
 def _breakdown(label: str) -> Panel:
     by = promql.group_of(label)
     columns = [
-        Column("Calls", some(increase("api_calls", *by)), width=95, adds_up=True),
+        Column("Calls", some(increase("api_calls", *by)), width=120, adds_up=True),
         Column(
             "Input tokens", some(increase("input_tokens", *by)), bar=BLUE, width=160, adds_up=True
         ),
-        Column("Output", some(increase("output_tokens", *by)), width=105, adds_up=True),
+        Column("Output", some(increase("output_tokens", *by)), width=120, adds_up=True),
     ]
     text = f"Calls, input and output tokens as the gateway counts them. {RANGE}"
     if label in REPO_MODEL:
