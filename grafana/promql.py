@@ -242,7 +242,7 @@ def rate(metric: str, *by: str) -> str:
 
 _FIRST_STEP = (
     f"(vector(time()) - max (timestamp({own('build_info', TARGET)} @ start()))"
-    " < 1.5 * $__interval_ms / 1000)"
+    " < 1.5 * $__interval_ms / 1000 and vector($__range_s) > 4 * 3600)"
 )
 """Something where a step begins before the range: half of a step would look like little."""
 
