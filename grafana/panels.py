@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat,
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
-from grafana import looks, promql
+from grafana import looks, names, past
 from grafana.looks import Thresholds, setting
 
 Panel = stat.Panel | table.Panel | timeseries.Panel
@@ -171,12 +171,12 @@ def by_top(
     title: str, rule: str, label: str, labels: tuple[str, ...], text: str, *, width: int = 24
 ) -> Panel:
     """Return the trend of the ten with the most, by name, and of all others as one."""
-    names = (f"{{{{{promql.name_of(one)}}}}}" for one in promql.group_of(label))
+    legend = (f"{{{{{names.name_of(one)}}}}}" for one in names.group_of(label))
     queries = [
-        Query(promql.each_step_of_top(rule, label, labels), " / ".join(names)),
-        Query(promql.each_step_of_others(rule, label, labels), promql.OTHERS),
+        Query(past.each_step_of_top(rule, label, labels), " / ".join(legend)),
+        Query(past.each_step_of_others(rule, label, labels), past.OTHERS),
     ]
-    return trend(title, queries, text, colors={promql.OTHERS: looks.GREY}, size=(width, 9))
+    return trend(title, queries, text, colors={past.OTHERS: looks.GREY}, size=(width, 9))
 
 
 def _stacked(
