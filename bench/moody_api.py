@@ -19,6 +19,7 @@ _TOKEN_LIFETIME = 30  # seconds: tokens are renewed all the time
 _HANG = 0.8  # seconds, more than the exporter's patience
 _REPOSITORIES_AT_A_TIME = 400
 _NEW_ONES_A_SECOND = 5
+_REPOSITORIES = 1_000  # that come and go in turn; the marks of all are kept until their day ends
 
 _MOODS = {
     "good": 600,
@@ -155,7 +156,7 @@ class MoodyApi(BaseHTTPRequestHandler):
         """Return a record of a repository that is there at the moment, of today or yesterday."""
         now, rng = time.time(), self.rng
         first = int(now * _NEW_ONES_A_SECOND)
-        repository = first + rng.randrange(_REPOSITORIES_AT_A_TIME)
+        repository = (first + rng.randrange(_REPOSITORIES_AT_A_TIME)) % _REPOSITORIES
         return {
             "timestamp": int(now) - rng.randrange(2) * SECONDS_A_DAY,
             "repoId": f"repo-{repository}",

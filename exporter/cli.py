@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check", help=text, description=text, parents=[logs, config, access], allow_abbrev=False
     )
-    text = "also sign in and make one request per query"
+    text = "also sign in, and ask once for each query and about the account"
     check.add_argument("--live", action="store_true", help=text)
     text = "serve made-up data from a simulator; no account, no network"
     commands.add_parser(

@@ -15,10 +15,11 @@ from exporter.errors import ConfigError, Problem, StateError, StateInUseError
 from exporter.output.publication import Facts, Publication
 from exporter.output.status import Status
 from exporter.output.telemetry import OwnMetrics
-from exporter.plans import account_plan, plans, question, states
-from exporter.polling.account import ACCOUNT_ENDPOINTS, AccountPoller
+from exporter.plans import account_plan, account_source, plans, question, states
+from exporter.polling.account import ACCOUNT_ENDPOINTS, AccountPoller, intervals
 from exporter.polling.schedule import Results, Scheduler
 from exporter.prices.table import Prices
+from exporter.statistics.account import AccountState
 from exporter.statistics.state import Outcome
 from exporter.store.keeper import Keeper
 
@@ -49,7 +50,7 @@ class Exporter:
         self.publication = publication
         self.own_metrics = OwnMetrics(_ENDPOINTS)
         self.scheduler = Scheduler(self._results(), clock)
-        self._account = AccountPoller(publication.learn, clock)
+        self._account = AccountPoller(self._learn, clock)
 
         self._keeper = keeper
         self._load = load
@@ -77,7 +78,8 @@ class Exporter:
             problem = Problem("state.file", f"{config.state.file}: {error}")
             raise ConfigError([config.places.located(problem)]) from error
         await keeper.forget([query.name for query in config.queries])
-        facts = Facts(states(config, {}, keeper), prices=Prices(config.own_prices))
+        known = AccountState(keeper.names(account_source(config)))
+        facts = Facts(states(config, {}, keeper), known, Prices(config.own_prices))
         try:
             return cls(config, load, clock, await Publication.empty(clock, facts), keeper)
         except ConfigError:
@@ -99,7 +101,11 @@ class Exporter:
             next_polls={name: pause for name, pause in pauses.items() if pause is not None},
             scheduler_alive=self.scheduler.alive,
             account=view.facts.account,
+            account_intervals=intervals(self._config.account),
+            notices={path: str(said) for path, said in self._client.notices.all.items()},
+            built_in_prices=view.facts.prices.built_in,
             state_write_failures=self._keeper.write_failures,
+            state_is_failing=self._keeper.is_failing,
             token_expires_at=self._client.token_expires_at,
             reload_successful=self._reload_successful,
             reloaded_at=self._reloaded_at,
@@ -109,7 +115,8 @@ class Exporter:
         """Begin to poll."""
         self._keeper.served(self.publication.view.states)
         self.scheduler.start(plans(self._config, self._client, self._keeper))
-        self._account.start(account_plan(self._config, self._client))
+        names = self.publication.view.facts.account.names
+        self._account.start(account_plan(self._config, self._client), names)
 
     async def stop(self) -> None:
         """Cancel what is under way and close all connections."""
@@ -130,8 +137,7 @@ class Exporter:
             await self._begin_series(config)
             await self.publication.change(lambda facts: self._changed(facts, config))
             self._keeper.served(self.publication.view.states)
-            self._go_on(config, client)
-            await self._account.replace(account_plan(config, client))
+            await self._go_on(config, client)
 
             self._reload_successful = True
             self._reloaded_at = self._clock.time()
@@ -178,18 +184,17 @@ class Exporter:
         with config.places.locating():
             return FlashbackClient(config.api, self._clock, self.own_metrics.requests.observe)
 
-    def _go_on(self, config: Config, client: FlashbackClient) -> None:
+    async def _go_on(self, config: Config, client: FlashbackClient) -> None:
         before, self._client, self._config = self._client, client, config
-        if before is client:
-            self.scheduler.replace(plans(config, client, self._keeper))
-            return
-
-        client.take_over(before)
+        if client is not before:
+            client.take_over(before)
         self.scheduler.replace(plans(config, client, self._keeper))
+        await self._account.replace(account_plan(config, client))
 
-        task = asyncio.create_task(self._retire(before), name="retire client")
-        self._retired.add(task)
-        task.add_done_callback(self._retired.discard)
+        if client is not before:
+            task = asyncio.create_task(self._retire(before), name="retire client")
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
 
     async def _retire(self, client: FlashbackClient) -> None:
         """Close a client once the polls that began with it have ended."""
@@ -209,6 +214,11 @@ class Exporter:
             skip=self.publication.skip,
             new_day=self.publication.current,
         )
+
+    async def _learn(self, known: AccountState) -> None:
+        """Publish what is known of the account; its names are kept for the next start."""
+        await self._keeper.keep_names(account_source(self._config), known.names)
+        await self.publication.learn(known)
 
     async def _add(self, name: str, source: str, outcome: Outcome) -> None:
         """Publish how a poll ended. What is served is safe before: a counter never falls.

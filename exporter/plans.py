@@ -35,10 +35,14 @@ def plans(config: Config, client: FlashbackClient, keeper: Keeper) -> Mapping[st
     return {query.name: _plan(config, query, client, keeper) for query in config.queries}
 
 
+def account_source(config: Config) -> str:
+    """Return which account is asked, of whom, as JSON."""
+    return json.dumps([config.api.base_url, config.api.email])
+
+
 def account_plan(config: Config, client: FlashbackClient) -> AccountPlan:
     """Return how to ask about the account."""
-    source = json.dumps([config.api.base_url, config.api.email])
-    return AccountPlan(config.account, source, config.poll.max_data_age, client)
+    return AccountPlan(config.account, account_source(config), config.poll.max_data_age, client)
 
 
 def states(config: Config, before: States, keeper: Keeper) -> States:

@@ -19,8 +19,16 @@ from programs import process
 from servers import logging_left_as_it_was
 
 from exporter import __version__
+from exporter.api.credits import BALANCE
+from exporter.api.daily import DAILY
+from exporter.api.llms import LLMS
+from exporter.api.policies import POLICIES
+from exporter.api.profile import PROFILE
+from exporter.api.workspaces import WORKSPACES
 from exporter.cli import main
+from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Fault
+from exporter.polling.account import ACCOUNT_ENDPOINTS
 from exporter.web.server import addresses, bind, bound, parse_address
 
 CANARY = "canary"
@@ -514,7 +522,7 @@ async def test_a_live_check_says_what_would_result(live, api):
     )
     code, out, err = await live(rest=queries)
     assert (code, err) == (0, "")
-    valid, first, second = out.splitlines()
+    valid, first, second, *account = out.splitlines()
     assert valid.endswith("exporter.yml is a valid configuration")
     result = (
         r"SUCCESS: query (\w+): (\d+) records, (\d+) groups \(0 folded into other\),"
@@ -528,7 +536,69 @@ async def test_a_live_check_says_what_would_result(live, api):
     assert (name, same_records, groups) == ("few", records, "5")
     # groups, days and metrics; groups and counters; when each day began
     assert int(series) == 5 * 2 * 2 + 5 * 2 + 2
-    assert len(api.simulator.requests) == 2
+    assert [endpoint for endpoint, _ in api.simulator.requests].count(DAILY) == 2
+    assert len(account) == len(ACCOUNT_ENDPOINTS)
+
+
+async def test_a_live_check_says_what_is_known_of_the_account(live):
+    """For each endpoint about the account it prints what it gave, and who the account is."""
+    code, out, err = await live()
+    assert (code, err) == (0, "")
+    patterns = [
+        "/repo: 12 repositories, 72 API keys",
+        "/workspace: 3 workspaces",
+        "/ai/llm: 72 LLM configurations",
+        f"/user/profile: role owner; organisation {Company().organisation.id}",
+        r"/credits/balance: balance [\d,.]+, booked balance [\d,.]+",
+        r"/v2/stats/policies/breakdown/rules: \d policies in the last 24 hours",
+    ]
+    for line, pattern in zip(out.splitlines()[2:], patterns, strict=True):
+        assert re.fullmatch(f"SUCCESS: account {pattern}", line)
+
+
+async def test_a_live_check_says_why_an_endpoint_gives_nothing(live, api):
+    """What is refused, broken or turned off is named with its reason, and the code stays 0."""
+    api.simulator.misbehave(Fault(status=404, body=b"{}"), endpoint=LLMS)
+    api.simulator.misbehave(Fault(status=500, body=b"{}"), endpoint=BALANCE)
+    api.simulator.misbehave(Fault(body=b"[1"), endpoint=WORKSPACES)
+    code, out, err = await live(rest="account: {policies: {interval: 0s}}")
+    assert code == 0
+    assert "WARNING: account /ai/llm: not_found: HTTP 404; it is optional" in err
+    assert "WARNING: account /credits/balance: server_error: HTTP 500; it is optional" in err
+    assert "WARNING: account /workspace: invalid_response: " in err
+    assert f"OFF: account {POLICIES}: turned off in the configuration" in out
+    assert "SUCCESS: account /repo: " in out
+
+
+async def test_a_live_check_says_that_a_role_sees_a_part(live, api):
+    """Where the role does not see the whole organisation, that stands beside it."""
+    body = json.dumps({"data": {"orgId": "o\x1b[2J", "orgRole": 1}}).encode()
+    api.simulator.misbehave(Fault(body=body), endpoint=PROFILE)
+    code, out, _ = await live()
+    assert code == 0
+    role = "role billing, which does not see the whole organisation: numbers may be partial"
+    assert f"SUCCESS: account /user/profile: {role}; organisation o [2J" in out
+
+
+async def test_a_live_check_says_that_an_endpoint_will_go(live, api):
+    """Deprecation and Sunset are a warning; the statistics count as before."""
+    headers = {"Deprecation": "@1700000000", "Sunset": "Mon, 01 Jul 2030 00:00:00 GMT"}
+    api.simulator.misbehave(Fault(headers=headers, body=b'{"data": []}'))
+    code, _, err = await live()
+    assert code == 0
+    said = "the API says that it is deprecated since 2023-11-14 and ends on 2030-07-01"
+    assert f"WARNING: /aistats/daily: {said}" in err
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_live_check_says_that_the_statistics_are_gone(live, api, status):
+    """A 404 or 410 to the statistics fails, says what it may mean, and the account is told."""
+    api.simulator.misbehave(Fault(status=status, body=b"{}"))
+    code, out, err = await live()
+    assert code == 1
+    assert f"FAILED: query default: not_found: HTTP {status}" in err
+    assert "the API has no /aistats/daily any more" in err
+    assert "SUCCESS: account /user/profile: role owner" in out
 
 
 async def test_a_live_check_with_a_wrong_password_ends_with_1(live, api):

@@ -4,14 +4,17 @@ import re
 import tomllib
 from pathlib import Path
 
-import exporter.config.sections
 from exporter.config.environment import Environment
-from exporter.config.sections import Config
+from exporter.config.sections import Account, Config, Query
+from exporter.config.types import Settings
 from exporter.metrics import DAY_START, METRICS, Kind
+from exporter.output.beside import BESIDE
 from exporter.output.own_metrics import OWN_METRICS
+from exporter.polling.account import intervals
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+SECTIONS = {section.__name__: section for section in Settings.__subclasses__()}
 
 
 def rows(heading: str, table: int = 1) -> list[list[str]]:
@@ -50,6 +53,24 @@ def test_the_table_of_counters_is_the_codes():
     assert rows("### AI statistics", 2) == expected
 
 
+def test_the_table_of_what_stands_beside_is_the_codes():
+    """Names, account, credits, policies and prices are listed with labels, sources and meaning."""
+    assert rows("### Names, credits, policies and prices") == [
+        [metric.name, ", ".join(metric.labels), metric.source, metric.help] for metric in BESIDE
+    ]
+
+
+def test_the_table_of_what_is_asked_is_the_codes():
+    """Every endpoint about the account is listed with the key that turns it off."""
+    listed = {key: set(paths.split(", ")) for paths, key, _ in rows("## The account")}
+    turned_off = {}
+    for name in Account.model_fields:
+        account = Account.model_validate({name: {"interval": "0s"}})
+        off = {path for path, interval in intervals(account).items() if not interval}
+        turned_off[f"account.{name}.interval"] = off
+    assert listed == turned_off
+
+
 def test_the_table_of_own_metrics_is_the_codes():
     """Every metric about the exporter is listed with its type, labels and meaning."""
     assert rows("### The exporter itself") == [
@@ -64,9 +85,9 @@ def test_every_setting_is_listed():
     def keys(model, prefix: str = "") -> set[str]:
         found = set()
         for name, field in model.model_fields.items():
-            inner = re.findall(r"exporter\.config\.sections\.(\w+)", str(field.annotation))
+            inner = re.findall(r"exporter\.config\.\w*sections?\.(\w+)", str(field.annotation))
             if inner and name != "filters":
-                found |= keys(getattr(exporter.config.sections, inner[0]), f"{prefix}{name}.")
+                found |= keys(SECTIONS[inner[0]], f"{prefix}{name}.")
             else:
                 found.add(prefix + name)
         return found
@@ -114,5 +135,5 @@ def test_the_arithmetic_of_series_is_the_codes():
     assert int(counters) == sum(sums_and_counts)
     assert int(all_of_two_days) == 2 * int(gauges) + int(counters)
     (labels,) = re.findall(r"label_limit: \d+ +# (\d+) of the exporter's own", growing)
-    usual = exporter.config.sections.Query().labels
+    usual = Query().labels
     assert int(labels) == len({"query", "day", "severity", *usual})

@@ -116,14 +116,3 @@ def test_garbage_is_collected_beside_what_was_set_aside(thresholds):
         gone = ref(Cycle())
         collect()
         assert gone() is None
-
-
-async def test_a_poll_leaves_no_garbage_behind(thresholds):
-    """When its sums are gone, so is all garbage, also that which has become old."""
-    spare_what_stays()
-    kept = Cycle()
-    collect_new()
-    gone = ref(kept)
-    del kept
-    await Grouping(Query(labels=["repo_id"]), (20_000,)).discard()
-    assert gone() is None

@@ -25,7 +25,7 @@ from exporter.api.refresh_token import RefreshToken
 from exporter.api.secrets import secret
 from exporter.api.tokens import Token, access_token, given_token, issued_token
 from exporter.clock import Clock
-from exporter.config.sections import Api, Authorization, Login
+from exporter.config.api_section import Api, Authorization, Login
 from exporter.errors import PollError, RefusedError
 
 LOGIN = "/user/login"

@@ -21,7 +21,7 @@ from exporter.api.pause import Pause
 from exporter.api.redaction import Redactor
 from exporter.api.tokens import Token
 from exporter.clock import Clock
-from exporter.config.sections import Api
+from exporter.config.api_section import Api
 from exporter.errors import PollError, Reason, RefusedError
 
 # Seconds for a renewal under way at the end; the process has five in all.

@@ -18,7 +18,7 @@ from exporter.api import faults
 from exporter.api.body import PIECE, decompressed
 from exporter.api.tls import ssl_context
 from exporter.clock import Clock
-from exporter.config.sections import Api
+from exporter.config.api_section import Api
 from exporter.errors import PollError, Problem, Reason, TruncatedError, noting, refuse
 
 Transport = httpx.AsyncBaseTransport

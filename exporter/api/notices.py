@@ -1,6 +1,7 @@
 """What the API says about the end of an endpoint: the headers Deprecation and Sunset."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -41,6 +42,11 @@ class Notices:
     def about(self, endpoint: str) -> Notice | None:
         """Return what the API says about the end of an endpoint; None where it says nothing."""
         return self._notices.get(endpoint)
+
+    @property
+    def all(self) -> Mapping[str, Notice]:
+        """Every notice, by endpoint."""
+        return self._notices
 
     def heed(self, endpoint: str, answer: Answer) -> None:
         """Take note of the headers of an answer. A failure without them may come from a gateway."""

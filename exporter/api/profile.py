@@ -19,8 +19,6 @@ _ROLES = {
     "254": "administrators",
     "255": "owner",
 }
-SEES_EVERYTHING = frozenset({"administrators", "owner"})
-"""The roles that see the whole organisation; what others may not see is left out silently."""
 
 
 class _Data(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import ssl
 import stat
 from pathlib import Path
 
-from exporter.config.sections import TlsConfig
+from exporter.config.api_section import TlsConfig
 from exporter.errors import Problem, refuse
 
 _WHERE = "api.tls_config."

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import SupportsFloat
 
 from exporter.metrics import Family
+from exporter.output.about import About
 from exporter.output.samples import Column, Table
-from exporter.prices.table import Prices
-from exporter.statistics.account import AccountState, Credits, Names, Policies, Policy
+from exporter.statistics.account import Credits, Policy
 from exporter.statistics.state import Shown
 from exporter.steps import in_runs, in_steps
 
@@ -20,32 +20,6 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of the labels, and the value of the sample."""
 
 _INFO = 1.0  # the value of a metric that only has labels
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What is known at one moment beside the statistics; None is what is not, or is too old."""
-
-    names: Names
-    credits: Credits | None
-    policies: Policies | None
-    prices: Prices
-
-    @classmethod
-    def at(cls, now: float, account: AccountState, prices: Prices) -> "About":
-        """Return what is known at `now` (monotonic)."""
-        balance = account.credits.at(now) if account.credits else None
-        policies = account.policies.at(now) if account.policies else None
-        return cls(account.names, balance, policies, prices)
-
-    def is_same(self, other: "About") -> bool:
-        """Whether it is all the same, without looking into it."""
-        return (
-            self.names is other.names
-            and self.credits is other.credits
-            and self.policies is other.policies
-            and self.prices is other.prices
-        )
 
 
 @dataclass(frozen=True, slots=True)

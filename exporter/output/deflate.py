@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LEVEL = 2  # half the time of level 4, 8 % more bytes
@@ -85,6 +85,7 @@ def gzipped(beginning: Deflated, rest: bytes) -> tuple[bytes, ...]:
     return GZIP_HEAD, *beginning.pieces, last + struct.pack("<II", crc, size)
 
 
+@lru_cache(maxsize=4096)  # the same pieces are joined for each format, and many of them again
 def _shift(size: int) -> int:
     """Return what a checksum is multiplied by where so many bytes follow."""
     shift = _ONE

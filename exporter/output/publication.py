@@ -7,7 +7,8 @@ from itertools import chain
 from operator import is_
 
 from exporter.clock import Clock, utc_day
-from exporter.output.beside import About, tables_beside
+from exporter.output.about import About
+from exporter.output.beside import tables_beside
 from exporter.output.exposition import NOTHING_RENDERED, Exposition, Rendered, assemble, render
 from exporter.output.samples import tables
 from exporter.prices.table import Prices

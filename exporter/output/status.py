@@ -1,8 +1,9 @@
 """How the exporter is doing, told once for all who ask: metrics, page, readiness and log."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from exporter.prices.built_in import BuiltIn, built_in
 from exporter.statistics.account import AccountState
 from exporter.statistics.state import QueryState
 
@@ -37,6 +38,13 @@ class Status:
     """Whether the last reload was good."""
     reloaded_at: float
     """When a good configuration came in, in Unix seconds."""
+    account_intervals: Mapping[str, float] = field(default_factory=dict)
+    """Seconds between two questions to each endpoint about the account; 0 where it is off."""
+    notices: Mapping[str, str] = field(default_factory=dict)
+    """What the API says about the end of endpoints, by endpoint."""
+    state_is_failing: bool = False
+    """Whether the last write failed, so that a restart would begin anew."""
+    built_in_prices: BuiltIn = field(default_factory=built_in)
 
     @property
     def waiting_for(self) -> list[str]:

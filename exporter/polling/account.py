@@ -4,7 +4,7 @@ Nothing here waits for the statistics or holds them up, and whatever goes wrong 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -193,13 +193,18 @@ class AccountPoller:
         await self._publish(state)
 
 
-def _of_what_is_asked(state: AccountState, account: Account) -> AccountState:
-    """Return the state without what the configuration turns off; names once known stay."""
-    asked = {
+def intervals(account: Account) -> Mapping[str, float]:
+    """Return how often each endpoint is asked, in seconds between; 0 where it is turned off."""
+    return {
         **dict.fromkeys(NAMES, account.names.interval),
         BALANCE: account.credits.interval,
         POLICIES: account.policies.interval,
     }
+
+
+def _of_what_is_asked(state: AccountState, account: Account) -> AccountState:
+    """Return the state without what the configuration turns off; names once known stay."""
+    asked = intervals(account)
     endpoints = {path: fares for path, fares in state.endpoints.items() if asked[path]}
     return replace(
         state,

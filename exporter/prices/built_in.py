@@ -41,6 +41,10 @@ class BuiltIn:
     models: Mapping[str, tuple[Model, ...]]
     """By provider, which is an `llm_type` in small letters."""
 
+    def days_old(self, today: int) -> int:
+        """Return their age on a UTC day (days since 1970-01-01)."""
+        return today - (self.written - date(1970, 1, 1)).days
+
     def price(self, llm_type: str, llm_model: str) -> Price | None:
         """Return the price of a model, or None where it is not known."""
         models = self.models.get(llm_type.lower(), ())

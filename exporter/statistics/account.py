@@ -15,6 +15,8 @@ from exporter.steps import in_steps
 MAX_KNOWN = 200_000
 """Names of a kind that are kept; those that the API said last."""
 
+_SEE_EVERYTHING = frozenset({"administrators", "owner"})
+
 _T = TypeVar("_T")
 
 
@@ -36,6 +38,14 @@ class Profile:
 
     org_id: str
     role: str
+
+    @property
+    def sees_part(self) -> bool:
+        """Whether its role is known not to see the whole organisation.
+
+        What it may not see is left out of every answer, silently.
+        """
+        return bool(self.role) and self.role not in _SEE_EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,21 @@ import asyncio
 import errno
 import os
 import sqlite3
-import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.errors import StateDamagedError, StateError, StateInUseError, StateWriteError
-from exporter.store.schema import APPLICATION_ID, CREATE, FORMAT
+from exporter.store.paths import check_path, real_path
+from exporter.store.schema import FORMAT, FORMATS
 
 Rows = Sequence[Sequence[Any]]
 
 _ROWS = 1000  # rows that are read or written at a time
 _PRIVATE = 0o600
-_HEADER = 100  # bytes at the beginning that say what a file is
-_MAGIC = b"SQLite format 3\x00"
 _OPENING = (
     "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA journal_mode = TRUNCATE",
@@ -44,58 +43,12 @@ _T = TypeVar("_T")
 _Place = tuple[int, int]
 
 
-def check_path(path: Path) -> None:
-    """Raise StateError where a state file can never be used. Opens and makes nothing for good.
-
-    The process that has the file locked must not call it: closing the file again would end the
-    lock, as POSIX has it.
-    """
-    try:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            _check_file(path)
-        _check_folder(_real(path).parent)
-    except OSError as error:
-        raise StateError(error.strerror or "it cannot be opened") from error
-
-
-def _check_file(path: Path) -> None:
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise StateError("it is a directory")
-    if not stat.S_ISREG(mode):
-        raise StateError("it is no regular file")
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise StateError("it may not be read and written")
-    with path.open("rb") as file:
-        _check_header(file.read(_HEADER))
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder in which SQLite cannot make its journal."""
-    if not folder.is_dir():
-        raise StateError("its folder does not exist")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StateError("its folder may not be written to")
-
-
-def _check_header(header: bytes) -> None:
-    """Refuse other programs' files, and those of newer exporters. An empty one is new."""
-    if not header.strip(b"\x00"):
-        return
-    if not header.startswith(_MAGIC) or len(header) < _HEADER:
-        raise StateError("it is no state file")
-    if int.from_bytes(header[68:72]) != APPLICATION_ID:
-        raise StateError("it is another program's database")
-    if int.from_bytes(header[60:64]) > FORMAT:
-        raise StateError("a newer exporter wrote it")
-
-
 class Database:
     """A state file. While it is open, no other process can open it."""
 
     def __init__(self, path: Path) -> None:
         """Prepare; `open` opens."""
-        self._path = _real(path)
+        self._path = real_path(path)
         self._opened: _Place | None = None
         # One thread: SQLite waits for the disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state file")
@@ -114,8 +67,8 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Have all that is written meanwhile saved, or nothing of it. Raises StateError."""
-        await self._in_thread(self._begin)
         try:
+            await self._in_thread(self._begin)
             yield
             await self._in_thread(self._execute, "COMMIT")
         except BaseException:
@@ -166,15 +119,16 @@ class Database:
         for statement in _OPENING:
             self._execute(statement)
         (version,) = self._execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._create()
+        if version < FORMAT:
+            self._bring_up(version)
         (sound,) = self._execute("PRAGMA quick_check(1)").fetchone()
         if sound != "ok":
             raise StateDamagedError("what it holds is damaged")
 
-    def _create(self) -> None:
+    def _bring_up(self, version: int) -> None:
+        """Make of an older format, or of a new file, one of today's."""
         self._execute("BEGIN IMMEDIATE")
-        for statement in CREATE:
+        for statement in chain.from_iterable(FORMATS[version:]):
             self._execute(statement)
         self._execute("COMMIT")
 
@@ -216,10 +170,6 @@ class Database:
         else:
             _journal(aside).unlink(missing_ok=True)
         return aside
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # Path.resolve raises at links that lead to themselves
 
 
 def _place(path: Path) -> _Place | None:

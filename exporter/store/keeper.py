@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter.clock import SECONDS_A_DAY, Clock
+from exporter.statistics.account import Names
 from exporter.statistics.kept import Kept
 from exporter.statistics.state import Outcome
 from exporter.store.copy import Good
@@ -35,6 +36,11 @@ class Keeper:
         """How often the state file could not be written."""
         return self._file.write_failures if self._file else 0
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the state file could not be written the last time."""
+        return self._file is not None and self._file.is_failing
+
     def kept(self, name: str, source: str) -> Kept:
         """Return what is kept of a query; nothing yet, where it has asked something else."""
         kept = self._kept.get(name)
@@ -55,6 +61,15 @@ class Keeper:
                 await self._file.write(name, kept, Good(outcome.finished_at, snapshot, changes))
             kept.good = replace(outcome, changes=None)
         return True
+
+    def names(self, source: str) -> Names:
+        """Return the names of an account that the state file holds."""
+        return self._file.names(source) if self._file else Names()
+
+    async def keep_names(self, source: str, names: Names) -> None:
+        """Keep an account's names. Where nothing is known yet, there is nothing to keep."""
+        if self._file and names != Names():
+            await self._file.write_names(source, names)
 
     def served(self, names: Collection[str]) -> None:
         """Note that the counters of these queries are being served as they are."""

@@ -2,10 +2,8 @@
 
 APPLICATION_ID = 0x464C4252
 """Stands in SQLite's header and tells the file from other programs' (it spells FLBR)."""
-FORMAT = 1
-"""SQLite's user_version: which tables the file has. A newer exporter may write a higher one."""
 
-CREATE = (
+_QUERIES = (
     # One row for each query that was polled. `source` is what it asks whom, `amounts`
     # which amounts its rows hold, `polled` the Unix time of its last good poll. Days count from
     # 1970: `held` are those with marks, `asked` those that the poll asked for, newest first. The
@@ -28,18 +26,37 @@ CREATE = (
         query INTEGER, day INTEGER, id INTEGER, mark TEXT, total TEXT,
         PRIMARY KEY (query, day, id)) WITHOUT ROWID""",
     f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {FORMAT}",
+    "PRAGMA user_version = 1",
 )
 """Amounts are whole numbers of any size with spaces between them, as `metrics` places them."""
+
+_NAMES = (
+    # One row for each name that the API has ever said. `source` is the account. `workspace` is the
+    # ID of a repository's workspace, else empty. Of the account itself, `id` is the organisation's
+    # and `name` the role.
+    """CREATE TABLE names (
+        source TEXT, kind TEXT, id TEXT, name TEXT, workspace TEXT,
+        PRIMARY KEY (source, kind, id)) WITHOUT ROWID""",
+    "PRAGMA user_version = 2",
+)
+
+FORMATS = (_QUERIES, _NAMES)
+"""What makes each format of the one before; the first makes a file that is new."""
+FORMAT = len(FORMATS)
+"""SQLite's user_version: which tables the file has. A newer exporter may write a higher one."""
 
 GROUP = "INSERT OR REPLACE INTO groups VALUES (?, ?, ?)"
 COUNTER = "INSERT OR REPLACE INTO counters VALUES (?, ?, ?, ?, ?)"
 TOTAL = "INSERT OR REPLACE INTO totals VALUES (?, ?, ?, ?, ?)"
 QUERY = "INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+NAME = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)"
 NO_COUNTER = "DELETE FROM counters WHERE query = ? AND id = ?"
 NO_DAY = "DELETE FROM totals WHERE query = ? AND day = ?"
 NO_GROUP = "DELETE FROM groups WHERE query = ? AND id = ?"
+NO_NAME = "DELETE FROM names WHERE source = ? AND kind = ? AND id = ?"
+NO_OTHER_NAMES = "DELETE FROM names WHERE source != ?"
 EMPTY = (
+    "DELETE FROM names",
     "DELETE FROM totals",
     "DELETE FROM counters",
     "DELETE FROM groups",
@@ -57,3 +74,4 @@ QUERIES = "SELECT * FROM queries"
 GROUPS = "SELECT * FROM groups ORDER BY query, id"
 COUNTERS = "SELECT * FROM counters ORDER BY ended, id"
 TOTALS = "SELECT * FROM totals"
+NAMES = "SELECT * FROM names"

@@ -1,16 +1,19 @@
 """The state file: found again at the start, written at each good poll before that is served."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
 from exporter.clock import Clock
 from exporter.errors import StateDamagedError, StateError, StateInUseError, StateWriteError
+from exporter.statistics.account import Names
 from exporter.statistics.kept import Kept
 from exporter.store import schema
 from exporter.store.copy import Copy, Good, everything
 from exporter.store.database import Database
+from exporter.store.names import read_names, write_names
 from exporter.store.reading import read
 
 _PATIENCE = 10.0  # seconds for another exporter to end
@@ -34,9 +37,11 @@ class StateFile:
         self._database = Database(path)
         self._copies: dict[str, Copy] = {}
         self._last_number = 0
+        self._source, self._names = "", Names()
+        self._named: Mapping[str, Names] = {}
         self._turn = asyncio.Lock()  # one transaction at a time
         self._is_open = False
-        self._is_failing = False
+        self.is_failing = False
 
     async def open(self) -> dict[str, Kept]:
         """Open the file and return what it holds, by the names of the queries.
@@ -58,7 +63,26 @@ class StateFile:
                     await self._open()
                 async with self._database.transaction():
                     await self._write(name, kept, good)
+                    named = await self._write_names()
+                self._named = named
                 self._note_success()
+            except StateError as error:
+                await self._give_up(error)
+
+    def names(self, source: str) -> Names:
+        """Return the names of an account that the file holds."""
+        return self._named.get(source, Names())
+
+    async def write_names(self, source: str, names: Names) -> None:
+        """Write what is new about an account's names; after a failure, with the next good poll."""
+        async with self._turn:
+            self._source, self._names = source, names
+            if self.is_failing or self.names(source) is names:
+                return
+            try:
+                async with self._database.transaction():
+                    named = await self._write_names()
+                self._named = named
             except StateError as error:
                 await self._give_up(error)
 
@@ -106,12 +130,13 @@ class StateFile:
 
     async def _read(self) -> dict[str, Kept]:
         found = await read(self._database, self._clock)
+        self._named = await read_names(self._database)
         self._copies = {query.name: query.copy for query in found}
         self._last_number = max((query.copy.query for query in found), default=0)
         return {query.name: query.kept for query in found}
 
     async def _write(self, name: str, kept: Kept, good: Good) -> None:
-        if self._is_failing:
+        if self.is_failing:
             await self._empty()
         copy = self._copies.get(name)
         if copy is not None and copy.kept is kept:
@@ -124,6 +149,15 @@ class StateFile:
         self._copies[name] = new = Copy(self._last_number, kept)
         whole = good._replace(changes=await everything(kept.counters))
         await new.update(self._database, name, kept, whole)
+
+    async def _write_names(self) -> Mapping[str, Names]:
+        """Write what the file lacks of the latest names; return what it holds then."""
+        source, names = self._source, self._names
+        before = self.names(source)
+        if not source or before is names:
+            return self._named
+        await write_names(self._database, source, before, names)
+        return {source: names}
 
     async def _empty(self) -> None:
         """Forget what stands in a file that could not be removed, or was put in its place."""
@@ -139,6 +173,7 @@ class StateFile:
         self._note_failure(error)
         self._is_open = False
         self._copies.clear()
+        self._named = {}
         if isinstance(error, StateInUseError):
             return
         try:
@@ -149,11 +184,11 @@ class StateFile:
 
     def _note_failure(self, error: StateError) -> None:
         self.write_failures += 1
-        if not self._is_failing:
+        if not self.is_failing:
             _log.error("state file cannot be written: serving from memory", error=str(error))
-        self._is_failing = True
+        self.is_failing = True
 
     def _note_success(self) -> None:
-        if self._is_failing:
+        if self.is_failing:
             _log.info("state file is written again")
-        self._is_failing = False
+        self.is_failing = False

@@ -1,6 +1,6 @@
 """The page for people at `/`: what runs, what fails, how old the data is, and what comes next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
@@ -8,12 +8,15 @@ from exporter import __version__
 from exporter.clock import iso_instant
 from exporter.config.sections import Query
 from exporter.output.status import Status
+from exporter.statistics.account import Names
 from exporter.statistics.groups import Snapshot
 from exporter.statistics.state import QueryState
+from exporter.web.page_account import name_of, render_account
 
 _STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
 
 _FAILED_RELOAD = "the last reload failed, the one before is in use"
+_FAILED_WRITE = "The state file cannot be written: a restart would begin anew."
 _COLUMNS = """\
 <th>Query</th><th>State</th><th>Age of data</th><th>Next poll</th>
 <th class="n">Records</th><th class="n">Groups</th><th class="n">Series</th>\
@@ -30,7 +33,7 @@ def render_page(status: Status, telemetry_path: str, notice: str) -> str:
     reloaded = f"{reload}, from {_instant(status.reloaded_at)}"
     expires_at = status.token_expires_at
     token = f"valid until {_instant(expires_at)}" if expires_at else "expiry not known"
-    on_top = f'<p class="verdict wait">{escape(notice)}</p>' if notice else ""
+    banners = "".join(_banners(status, notice))
 
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -39,14 +42,29 @@ def render_page(status: Status, telemetry_path: str, notice: str) -> str:
 {_STYLE}</style></head><body><main>
 <header><h1>flashback-exporter</h1><span>{escape(__version__)}</span>\
 <nav>{_links(telemetry_path)}</nav></header>
-{on_top}<p class="verdict {tone}" role="status">{escape(verdict)}</p>
+{banners}<p class="verdict {tone}" role="status">{escape(verdict)}</p>
 <div class="frame"><table><thead><tr>{_COLUMNS}</tr></thead>
 <tbody>{_rows(status)}</tbody></table></div>
+<dl>{render_account(status)}</dl>
 <dl><dt>Time</dt><dd>{_instant(status.time)}</dd>\
 <dt>Access token</dt><dd>{token}</dd>
 <dt>Configuration</dt><dd>{reloaded}</dd></dl>
 </main></body></html>
 """
+
+
+def _banners(status: Status, notice: str) -> Iterator[str]:
+    """Yield what has to be known before anything else, each in a line."""
+    if notice:
+        yield _banner("wait", notice)
+    for endpoint, said in status.notices.items():
+        yield _banner("wait", f"The API says that {endpoint} {said}.")
+    if status.state_is_failing:
+        yield _banner("bad", _FAILED_WRITE)
+
+
+def _banner(tone: str, text: str) -> str:
+    return f'<p class="verdict {tone}">{escape(text)}</p>\n'
 
 
 def _links(telemetry_path: str) -> str:
@@ -102,7 +120,7 @@ def _cells(state: QueryState, status: Status) -> list[str]:
         _number("Records", snapshot.records if snapshot else 0),
         _number("Groups", snapshot.found if snapshot else 0, _folded(snapshot)),
         _number("Series", status.series[name]),
-        _cell("Asks for", _question(state.query)),
+        _cell("Asks for", _question(state.query, status.account.names)),
     ]
 
 
@@ -162,14 +180,18 @@ def _error(state: QueryState, now: float) -> str:
     )
 
 
-def _question(query: Query) -> str:
+def _question(query: Query, names: Names) -> str:
     filters = [
-        f"<code>{escape(name)}={escape(', '.join(values))}</code>"
+        f"<code>{escape(name)}={_values(names, name, values)}</code>"
         for name, values in query.filters
         if values
     ]
     labels = escape(", ".join(query.labels)) or "nothing"
     return f"{''.join(filters) or 'no filters'}<small>by {labels}</small>"
+
+
+def _values(names: Names, dimension: str, values: Sequence[str]) -> str:
+    return ", ".join(f"{escape(value)}{name_of(names, dimension, value)}" for value in values)
 
 
 def _seconds(seconds: float) -> str:

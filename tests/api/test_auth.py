@@ -33,7 +33,8 @@ from exporter.api.client import FlashbackClient
 from exporter.api.daily import DAILY
 from exporter.api.redaction import Redactor
 from exporter.api.tokens import Token
-from exporter.config.sections import Api, Config
+from exporter.config.api_section import Api
+from exporter.config.sections import Config
 from exporter.demo.simulator import EMAIL, PASSWORD
 from exporter.errors import PollError, Reason
 

@@ -43,7 +43,7 @@ from servers import (
 from exporter.api.auth import LOGIN, REFRESH
 from exporter.api.client import FlashbackClient
 from exporter.api.daily import DAILY
-from exporter.config.sections import Api
+from exporter.config.api_section import Api
 from exporter.demo.simulator import Fault
 from exporter.errors import ConfigError, PollError, Reason
 

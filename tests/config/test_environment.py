@@ -2,12 +2,10 @@
 
 import pytest
 
+from exporter.config.api_section import Login
 from exporter.config.environment import Environment
 from exporter.config.load import load_config
-from exporter.config.sections import (
-    Config,
-    Login,
-)
+from exporter.config.sections import Config
 from exporter.errors import ConfigError
 
 CANARY = "canary"  # stands for a secret: no message may ever show it

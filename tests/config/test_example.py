@@ -5,23 +5,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exporter.config.api_section import Api, Authorization, Login, TlsConfig
 from exporter.config.load import load_config
 from exporter.config.price_list import OwnPrice, load_prices
 from exporter.config.sections import (
     Account,
     AccountFigures,
     AccountNames,
-    Api,
-    Authorization,
     Config,
     Filters,
-    Login,
     Polling,
     Pricing,
     Query,
     Settings,
     State,
-    TlsConfig,
 )
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "flashback-exporter.yml"

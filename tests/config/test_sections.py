@@ -5,13 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from exporter.config.api_section import TlsConfig
 from exporter.config.load import load_config
-from exporter.config.sections import (
-    Filters,
-    Polling,
-    Query,
-    TlsConfig,
-)
+from exporter.config.sections import Filters, Polling, Query
 
 FOLDER = Path(__file__).parent / "cases"
 GOOD = sorted(FOLDER.glob("*.ok.yml"))

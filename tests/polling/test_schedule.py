@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from clocks import HandClock, calm_interval
-from loopback import PATIENCE, Gate, configuration, served
+from loopback import ACCOUNT_OFF, PATIENCE, Gate, configuration, served
 from material import text
 from structlog.testing import capture_logs
 
@@ -50,9 +50,8 @@ async def gate(clock):
 @asynccontextmanager
 async def polling(gate, clock, queries=TWO, **sections):
     """Run an exporter, without a web server, on queries alone."""
-    off = {key: {"interval": "0s"} for key in ("names", "credits", "policies")}
     calm = {"interval": calm_interval()}
-    config = configuration(gate.url, queries=queries, account=off, poll=calm, **sections)
+    config = configuration(gate.url, queries=queries, account=ACCOUNT_OFF, poll=calm, **sections)
     exporter = await Exporter.create(config, lambda: config, clock)
     exporter.start()
     try:

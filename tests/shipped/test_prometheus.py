@@ -94,7 +94,7 @@ def test_prometheus_scrapes_it(prometheus, protocol):
     job = f'job="{protocol}"'
     prometheus.eventually(lambda: prometheus.query(f"flashback_exporter_series{{{job}}} > 0"))
     difference = (
-        f'count by (query) ({{__name__=~"flashback_ai_daily_.+",{job}}})'
+        f'count by (query) ({{__name__=~"flashback_ai_.+",{job}}})'
         f" - on (query) flashback_exporter_series{{{job}}}"
     )
     assert sorted((labels["query"], more) for labels, more in prometheus.query(difference)) == [

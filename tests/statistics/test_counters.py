@@ -167,7 +167,7 @@ class Exporter:
             await self.start()
         query = Query(name=step.query, labels=self._labels, max_groups=step.max_groups)
         outcome = await self._asked[step.query].poll(step, query, self.clock)
-        await self._keeper.keep(step.query, SOURCES[step.query], outcome)
+        await self._keeper.keep(step.query, outcome)
         self._keeper.served(SOURCES)  # of the other query, as after a poll that failed
 
     async def stop(self) -> None:

@@ -1,33 +1,20 @@
 """A state file that cannot be written while the exporter runs, or that is damaged at the start."""
 
 import os
-import resource
 import shutil
 import sqlite3
 import sys
-from contextlib import contextmanager
 from random import Random
 
 import anyio
 import pytest
+from disks import PAGE, full_disk
 from growing import QUERY
 
 from exporter.store.keeper import Keeper
 
 FAILURES = "flashback_exporter_state_write_failures_total"
-PAGE = 4096
 TWO = [QUERY, {**QUERY, "name": "two"}]
-
-
-@contextmanager
-def full_disk():
-    """Let no file grow, nor be written to, beyond its first page."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (PAGE, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def test_a_full_disk_stops_no_counter(api, state_file, capsys):

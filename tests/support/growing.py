@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-from loopback import PATIENCE, configuration
+from loopback import ACCOUNT_OFF, PATIENCE, configuration
 from material import raw_record, text
 
 from exporter.clock import SECONDS_A_DAY, utc_day
@@ -12,7 +12,6 @@ from exporter.demo.company import Company
 from exporter.output.formats import TEXT
 
 QUERY = {"name": "default", "labels": ["repo_id"], "metrics": ["api_calls"]}
-ACCOUNT_OFF = {kind: {"interval": "0s"} for kind in ("names", "credits", "policies")}
 CALLS = "flashback_ai_api_calls_total"
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 from clocks import HandClock
-from loopback import PATIENCE, served
+from loopback import ACCOUNT_OFF, PATIENCE, served
 from material import raw_record
 
 from exporter.clock import SECONDS_A_DAY
@@ -51,11 +51,10 @@ class Account:
     def configured(self, *queries: Fields, **sections: object) -> Config:
         """Return a configuration for queries by repository. No timer of theirs comes due soon."""
         of_all = {"labels": ["repo_id"], "interval": "12h"}
-        off = {key: {"interval": "0s"} for key in ("names", "credits", "policies")}
         return Config.model_validate(
             {
                 "api": {"base_url": self.url, "login": {"email": EMAIL, "password": PASSWORD}},
-                "account": off,
+                "account": ACCOUNT_OFF,
                 "poll": {"max_data_age": "1d"},
                 "queries": [{"name": "one", **of_all, **query} for query in queries or ({},)],
                 **sections,

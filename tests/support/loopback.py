@@ -13,6 +13,8 @@ from exporter.demo.simulator import EMAIL, PASSWORD
 from exporter.serve import application
 from exporter.web.server import addresses, bind, serving
 
+ACCOUNT_OFF = {kind: {"interval": "0s"} for kind in ("names", "credits", "policies")}
+"""A section of the configuration: nothing is asked about the account."""
 PATIENCE = 15  # seconds after which a test that waits for something gives up
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import httpx
 
 from exporter.api.client import FlashbackClient
-from exporter.config.sections import Api, Query
+from exporter.config.api_section import Api
+from exporter.config.sections import Query
 from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
 from exporter.output.exposition import Exposition, assemble, render
 from exporter.output.samples import tables

@@ -19,7 +19,8 @@ import structlog
 from exporter import log
 from exporter.api.client import FlashbackClient
 from exporter.api.daily import DAILY
-from exporter.config.sections import Api, Query
+from exporter.config.api_section import Api
+from exporter.config.sections import Query
 from exporter.errors import PollError
 from exporter.metrics import DIMENSIONS, FIELD_KINDS, Kind
 from exporter.polling.poll import Plan, Poll

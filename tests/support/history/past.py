@@ -17,7 +17,8 @@ from exporter.demo.governance import Found, last_24h
 from exporter.demo.run import demo_config
 from exporter.demo.simulator import TOKEN_LIFETIME
 from exporter.errors import Reason
-from exporter.output.beside import About, tables_beside
+from exporter.output.about import About
+from exporter.output.beside import tables_beside
 from exporter.output.samples import Sample, Table, tables
 from exporter.output.status import Status
 from exporter.output.telemetry import ApiTelemetry, StatusCollector
