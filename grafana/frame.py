@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from grafana import promql
+from grafana import names, promql
 from grafana.looks import DATASOURCE, HEADINGS, ORANGE, TAG
 from grafana.panels import Panel
 
@@ -57,11 +57,11 @@ def one_query() -> list[dashboard.QueryVariable]:
 
 def _of_label(label: str, before: tuple[str, ...]) -> dashboard.QueryVariable:
     """Return the variable of a label, narrowed by those before it; IDs are chosen by name."""
-    if label not in promql.NAMES:
+    if label not in names.NAMES:
         selector = promql.counter("api_calls", labels=before)
         return _many(label, HEADINGS[label], selector, every=".*")
-    values = f"query_result({promql.choices(label, before)})"
-    name = promql.name_of(label)
+    values = f"query_result({names.choices(label, before)})"
+    name = names.name_of(label)
     variable = _queried(label, HEADINGS[label], values)
     variable.regex(f'/{label}="(?<value>.*)",{name}="(?<text>.*)"}}/')
     return _with_all(variable, every=".*")

@@ -1,6 +1,9 @@
 """Governance: what policies found, raised and blocked, how serious, how unusual, and by whom."""
 
-from grafana import promql
+from dataclasses import replace
+
+from grafana import names, past, promql
+from grafana.firing import firing
 from grafana.frame import Page, Row, one_query
 from grafana.looks import (
     BLUE,
@@ -12,8 +15,9 @@ from grafana.looks import (
     TEAL,
     UNUSUAL,
 )
-from grafana.panels import Panel, Query, by_top, days, number, trend
-from grafana.promql import closed_days, each_step, increase, open_days, per, some
+from grafana.panels import MEANS, Panel, Query, by_top, days, number, trend
+from grafana.past import closed_days, each_step, open_days
+from grafana.promql import increase, per, some
 from grafana.tables import Column, breakdown, listing
 from mixin.history import MODEL_CALLS, VIOLATIONS
 from mixin.policy import BLOCKED, FOUND, HIGH
@@ -117,32 +121,18 @@ def _times_usual(*by: str) -> str:
 
     Less than one in the range counts as one, so that the first is not called unusual.
     """
-    now = promql.mean_hour(FOUND, *by, labels=REPO_KEY)
-    before = promql.mean_hour(FOUND, *by, labels=REPO_KEY, over="1w", offset=" offset $__range")
+    now = past.mean_hour(FOUND, *by, labels=REPO_KEY)
+    before = past.mean_hour(FOUND, *by, labels=REPO_KEY, over="1w", offset=" offset $__range")
     one = "3600 / $__range_s"
     return f"({now} > {one} / 2) / clamp_min({before}, {one})"
 
 
 def _firing() -> tuple[Panel, ...]:
-    labels = ("severity", "alertname", "repo_id", "repo_ai_api_key_id")
-    firing = promql.named_alerts(promql.firing_for("policy", *labels), "repo_ai_api_key_id")
-    keys = {
-        "severity": "Severity",
-        "alertname": "Alert",
-        "repo_name": "Repository",
-        "repo_ai_api_key_name": "API key",
-        "repo_id": "Repository ID",
-        "repo_ai_api_key_id": "API key ID",
-    }
     return (
-        listing(
+        firing(
             "Firing policy alerts",
-            keys,
-            (Column("For", firing, unit="s", width=110),),
-            "Policy alerts of this query that fire at the end of the time range, and since when "
-            "their condition holds. Needs the alerting rules.",
-            sort="For",
-            hidden=("repo_id", "repo_ai_api_key_id"),
+            "policy",
+            text="Policy alerts of this query",
             no_value="No policy alert is firing",
             size=(24, 6),
         ),
@@ -170,25 +160,26 @@ def _by_day() -> tuple[Panel, ...]:
             per(f"({open_days(VIOLATIONS)})", f"({open_days(calls)})", factor=1000),
             f"Policy violations in a thousand calls of the day. {_FILTERS}",
             colors={"Violations": BLUE},
+            calcs=MEANS,
             size=(8, 10),
         ),
     )
 
 
 def _offenders(label: str) -> Panel:
-    by = promql.group_of(label)
+    by = names.group_of(label)
     violations = some(increase("policy_violations", *by))
     high = some(increase("policy_violations_by_severity", *by, also=_SEVERE))
     columns = [
-        Column("Violations", violations, adds_up=True),
-        Column("High", high, thresholds=_SOME, width=80, adds_up=True),
-        Column("Blocks", some(increase("blocks", *by)), adds_up=True),
+        _count("Violations", violations),
+        replace(_count("High", high), thresholds=_SOME, width=100),
+        _count("Blocks", some(increase("blocks", *by))),
     ]
     if label in REPO_KEY:
         usual = _times_usual(*by)
         columns.append(Column("Times usual", usual, decimals=1, thresholds=UNUSUAL))
     else:
-        hours = promql.mean_hour(MODEL_CALLS, *by, labels=REPO_MODEL)
+        hours = past.mean_hour(MODEL_CALLS, *by, labels=REPO_MODEL)
         ratio = per(f"({violations})", f"{hours} * $__range_s / 3600", factor=1000)
         columns.append(Column("Per 1,000 calls", ratio, decimals=1))
     unusual = "Times usual compares with the week before, orange from twice, red from four times. "
@@ -200,6 +191,10 @@ def _offenders(label: str) -> Panel:
         f"{RANGE} {unusual if label in REPO_KEY else ''}A name leads to Usage.",
         sort="Violations",
     )
+
+
+def _count(title: str, expr: str) -> Column:
+    return Column(title, expr, unit="locale", decimals=0, adds_up=True)
 
 
 def _when() -> tuple[Panel, ...]:

@@ -1,14 +1,13 @@
 """Overview: what is wrong, how much there was, how today goes, day by day, and who is behind it."""
 
-from collections.abc import Callable
-
-from grafana import promql
+from grafana import names, promql
+from grafana.cost import cost_per_day
+from grafana.firing import firing
 from grafana.frame import Page, Row, one_query
 from grafana.governance import violations_per_day
 from grafana.looks import (
     AGE,
     BLUE,
-    GREY,
     MODELS,
     NO_PRICE,
     ORANGE,
@@ -18,25 +17,16 @@ from grafana.looks import (
     RANGE,
     RULES,
 )
-from grafana.panels import Panel, Query, days, lines, means, number, trend
-from grafana.promql import closed_days, each_step, increase, latency, open_days, per, recorded, some
-from grafana.tables import Column, breakdown, listing
-from grafana.usage import cost_per_day
+from grafana.panels import Panel, Query, days, means, number, trend
+from grafana.past import closed_days, each_step, open_days
+from grafana.promql import increase, latency, per, recorded, some
+from grafana.tables import Column, breakdown
+from grafana.today import today_row
 from mixin.account import LEFT
 from mixin.history import DURATION, MODEL_CALLS
 
 _REPO_MODEL = ("repo_id", "llm_type", "llm_model")
 _FILTERS = "Of the filters, repository, provider and model apply."
-
-_MEASURES = {
-    "Calls": "api_calls",
-    "Input tokens": "input_tokens",
-    "Output tokens": "output_tokens",
-    "Conversations": "active_conversations",
-    "Violations": "policy_violations",
-    "Alerts": "alerts",
-    "Blocks": "blocks",
-}
 
 _KEPT_IDS = {
     "Calls": 2,
@@ -67,7 +57,7 @@ def page() -> Page:
         rows=(
             Row("Is anything wrong?", _wrong()),
             Row("How much in this time range?", _totals()),
-            Row("How is today going?", _today()),
+            Row("How is today going?", today_row()),
             Row("Is it growing?", _growth()),
             Row("Who is behind it?", _who()),
             Row("When is it busy?", _when()),
@@ -79,18 +69,7 @@ def page() -> Page:
 
 
 def _wrong() -> tuple[Panel, ...]:
-    labels = ("severity", "alertname", "repo_id", "repo_ai_api_key_id", "llm_model")
     every = "policy|usage|exporter"
-    firing = promql.named_alerts(promql.firing_for(every, *labels), "repo_ai_api_key_id")
-    keys = {
-        "severity": "Severity",
-        "alertname": "Alert",
-        "repo_name": "Repository",
-        "repo_ai_api_key_name": "API key",
-        "llm_model": "Model",
-        "repo_id": "Repository ID",
-        "repo_ai_api_key_id": "API key ID",
-    }
     return (
         number(
             "Firing alerts",
@@ -111,14 +90,11 @@ def _wrong() -> tuple[Panel, ...]:
             no_value="No poll yet",
             size=(3, 6),
         ),
-        listing(
+        firing(
             "What is firing",
-            keys,
-            (Column("For", firing, unit="s", width=110),),
-            "Alerts that fire at the end of the time range, and since when their condition holds. "
-            "Needs the alerting rules.",
-            sort="For",
-            hidden=("repo_id", "repo_ai_api_key_id"),
+            every,
+            "llm_model",
+            text="Alerts on policies, usage and the exporter",
             no_value="Nothing is firing",
             size=(18, 6),
         ),
@@ -168,55 +144,6 @@ def _totals() -> tuple[Panel, ...]:
     )
 
 
-def _today() -> tuple[Panel, ...]:
-    now = _each(promql.today, promql.day_cost("today"))
-    then = _each(promql.same_time_yesterday, promql.day_cost("today", " offset 1d"))
-    whole = _each(promql.yesterday, promql.day_cost("yesterday"))
-    change = f"({now}) / (({then}) > 0) - 1"
-    return (
-        listing(
-            "Today against yesterday",
-            {"measure": "Total"},
-            (
-                Column("Today so far", now, width=140),
-                Column("Yesterday by now", then, width=158),
-                Column("Change", change, unit="percentunit", decimals=1),
-                Column("All of yesterday", whole, width=145),
-            ),
-            "Totals of today, of yesterday by the same time of day, and of all of yesterday. A "
-            "conversation that used two models counts for both. A day is a UTC day; at 00:00 UTC "
-            "it begins again at 0.",
-            sort="Today so far",
-            size=(12, 10),
-        ),
-        _against("Calls today", "api_calls"),
-        _against("Input tokens today", "input_tokens"),
-    )
-
-
-def _each(expr: Callable[[str], str], dollars: str) -> str:
-    found = {title: expr(metric) for title, metric in _MEASURES.items()}
-    found["Estimated cost, dollars"] = dollars
-    return " or ".join(
-        f'label_replace({one}, "measure", "{title}", "", "")' for title, one in found.items()
-    )
-
-
-def _against(title: str, metric: str) -> Panel:
-    panel = lines(
-        title,
-        [
-            Query(promql.today(metric), "Today"),
-            Query(promql.same_time_yesterday(metric), "Yesterday"),
-        ],
-        "Since 00:00 UTC, and by the same time on the day before.",
-        colors={"Today": BLUE, "Yesterday": GREY},
-        dashed=("Yesterday",),
-        size=(6, 10),
-    )
-    return panel.time_from("now/d")
-
-
 def _growth() -> tuple[Panel, ...]:
     calls, tokens = (
         "repo_model:flashback_ai_daily_api_calls:sum",
@@ -260,7 +187,7 @@ def _who() -> tuple[Panel, ...]:
 
 
 def _calls(label: str) -> Column:
-    calls = some(increase("api_calls", *promql.group_of(label)))
+    calls = some(increase("api_calls", *names.group_of(label)))
     return Column("Calls", calls, bar=BLUE, width=120, adds_up=True)
 
 

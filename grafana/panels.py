@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat,
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
-from grafana import looks, promql
+from grafana import looks, names, past
 from grafana.looks import Thresholds, setting
 
 Panel = stat.Panel | table.Panel | timeseries.Panel
@@ -126,6 +126,7 @@ def days(
     *,
     colors: Mapping[str, str],
     unit: str = "short",
+    calcs: Sequence[str] = TOTALS,
     size: tuple[int, int] = (8, 9),
 ) -> timeseries.Panel:
     """Return one bar for each UTC day, standing on its own day: it begins at the day's midnight.
@@ -134,6 +135,7 @@ def days(
     """
     panel = _stacked(closed, looks.DAY, colors).max_data_points(looks.MOMENTS)
     panel.with_target(query(so_far, NOT_CLOSED, len(closed)).interval(looks.MIN_STEP).range())
+    _legend(panel, kinds.LegendPlacement.BOTTOM, calcs)
     panel.draw_style(kinds.GraphDrawStyle.BARS).bar_width_factor(0.8).fill_opacity(80)
     panel.line_width(0).bar_alignment(kinds.BarAlignment.AFTER).time_from("29d/d")
     outline = {"custom.fillOpacity": 8, "custom.lineWidth": 1, "color": _GREY}
@@ -169,12 +171,12 @@ def by_top(
     title: str, rule: str, label: str, labels: tuple[str, ...], text: str, *, width: int = 24
 ) -> Panel:
     """Return the trend of the ten with the most, by name, and of all others as one."""
-    names = (f"{{{{{promql.name_of(one)}}}}}" for one in promql.group_of(label))
+    legend = (f"{{{{{names.name_of(one)}}}}}" for one in names.group_of(label))
     queries = [
-        Query(promql.each_step_of_top(rule, label, labels), " / ".join(names)),
-        Query(promql.each_step_of_others(rule, label, labels), promql.OTHERS),
+        Query(past.each_step_of_top(rule, label, labels), " / ".join(legend)),
+        Query(past.each_step_of_others(rule, label, labels), past.OTHERS),
     ]
-    return trend(title, queries, text, colors={promql.OTHERS: looks.GREY}, size=(width, 9))
+    return trend(title, queries, text, colors={past.OTHERS: looks.GREY}, size=(width, 9))
 
 
 def _stacked(

@@ -5,21 +5,13 @@ Names of metrics come from the exporter's own tables, so that one that is rename
 
 from exporter.metrics import DAY_START, DIMENSIONS, METRICS, Kind
 from exporter.output.own_metrics import OWN_METRICS
-from mixin.history import DURATION
-from mixin.promql import MODEL, REPO_MODEL, once
+from mixin.promql import MODEL, once
 
 PERSONAL = ("user_uuid", "conversation_uuid")
 """Labels that exist only where the configuration names them; no variable narrows by them."""
 
 LABELS = tuple(label for label in DIMENSIONS if label not in PERSONAL)
 """The labels a query has by default, each with a variable."""
-
-NAMES = {
-    "repo_id": ("flashback_repo_info", "repo_name"),
-    "ai_llm_id": ("flashback_ai_llm_info", "ai_llm_name"),
-    "repo_ai_api_key_id": ("flashback_repo_ai_api_key_info", "repo_ai_api_key_name"),
-}
-"""Labels that are IDs, each with the metric and the label that hold its name."""
 
 TARGET = 'job=~"$job", instance=~"$instance"'
 QUERY = f'{TARGET}, query="$query"'
@@ -28,9 +20,6 @@ RECORDED = 'job=~"$job", query="$query"'
 """Recorded series count once what several exporters report, so they have no label `instance`."""
 
 PRICE = "flashback_llm_price_dollars_per_token"
-OTHERS = "All others"
-TOP = 10
-
 _METRICS = {metric.short_name: metric for metric in METRICS}
 _COUNTERS = {
     metric.short_name: metric.counter.name + ("" if metric.kind is Kind.MEAN else "_total")
@@ -75,10 +64,7 @@ def recorded(rule: str, *labels: str, matchers: str = RECORDED, also: str = "") 
 
 def total(expr: str, *by: str) -> str:
     """Add up by labels what one exporter or several report."""
-    return f"sum{_by(by)} ({once(expr)})"
-
-
-# What came in the chosen time range
+    return f"sum{by_labels(by)} ({once(expr)})"
 
 
 def increase(metric: str, *by: str, part: str = "", also: str = "") -> str:
@@ -97,12 +83,6 @@ def latency(*by: str) -> str:
     return per(*parts)
 
 
-def latency_of_hours(*by: str) -> str:
-    """Return the same from recorded hours, which take a fraction of the time over weeks."""
-    rules = (DURATION.format(part=part) for part in ("sum", "count"))
-    return per(*(mean_hour(rule, *by, labels=REPO_MODEL) for rule in rules))
-
-
 def cost(*by: str) -> str:
     """Return the estimated dollars of the time range; absent where no price is known."""
     both = tuple(dict.fromkeys((*by, *MODEL)))
@@ -111,13 +91,13 @@ def cost(*by: str) -> str:
         f"{price(side)}"
         for side in ("input", "output")
     )
-    return f"sum{_by(by)} ({' + '.join(sides)})"
+    return f"sum{by_labels(by)} ({' + '.join(sides)})"
 
 
 def price(side: str) -> str:
     """Return the price of a token of each model, at the end of the range or last in it."""
     selector = PRICE + matching(TARGET, f'direction="{side}"')
-    return f"max by ({', '.join(MODEL)}) ({_lately(selector, ', '.join(MODEL))})"
+    return f"max by ({', '.join(MODEL)}) ({lately(selector, ', '.join(MODEL))})"
 
 
 def unpriced() -> str:
@@ -127,9 +107,6 @@ def unpriced() -> str:
         increase(f"llm_{side}_tokens", *MODEL, also=models) for side in ("input", "output")
     )
     return f"({tokens}) > 0 unless on ({', '.join(MODEL)}) {price('input')}"
-
-
-# Days
 
 
 def today(metric: str) -> str:
@@ -165,127 +142,15 @@ def day_cost(day: str, offset: str = "") -> str:
     return f"sum ({' + '.join(sides)})"
 
 
-def closed_days(rule: str, *by: str, also: str = "") -> str:
-    """Return each closed UTC day's final total, at its midnight, for a step of one day.
-
-    That is the last total under `yesterday` on the next day, up to five minutes before its end:
-    each quarter of that day is asked, for the exporter may have been down at the end.
-    """
-    selector = recorded(rule, *REPO_MODEL, also=f'day="yesterday"{also}')
-    return f"sum{_by(by)} (last_over_time(({selector} offset 5m)[1d:6h] offset -2d))"
-
-
-def open_days(rule: str, also: str = "") -> str:
-    """Return today's total so far, at its midnight, for a step of minutes.
-
-    In the first quarter of a day yesterday's as well, which is not closed until then.
-    """
-    today, yesterday = (
-        f"sum ({recorded(rule, *REPO_MODEL, also=matcher + also)} @ end())"
-        for matcher in ('day="today"', 'day="yesterday"')
-    )
-    start = _start_of("today")
-    early = f"timestamp({start}) - {start} < 21300"
-    return (
-        f"{today} and on () (vector(time()) == max ({start})) or {yesterday} and on () "
-        f"(vector(time()) == max ({_start_of('yesterday')} and ignoring (day) {early}))"
-    )
-
-
-def _start_of(day: str) -> str:
-    """Return when a day began, as recorded series see it at the end of the range."""
-    matcher = f'day="{day}"'
-    return f"{DAY_START.name}{matching(QUERY, matcher)} @ end() offset 5m"
-
-
-# Trends
-
-
-def each_step(rule: str, *by: str, labels: tuple[str, ...], also: str = "") -> str:
-    """Return what came in each step, of a rule that records what came in an hour.
-
-    `labels` are those by which the rule can be narrowed. Hours are asked at their ends.
-    """
-    hours = f"sum{_by(by)} ({recorded(rule, *labels, also=also)})"
-    return f"avg_over_time(({hours})[$__interval:1h]) * ($__interval_ms / 3600000)"
-
-
-def each_step_of_top(rule: str, label: str, labels: tuple[str, ...]) -> str:
-    """Return what came in each step of those that had the most in the whole range, by name."""
-    each = each_step(rule, *group_of(label), labels=labels)
-    return named(f"{each} and on ({label}) {_top(rule, label, labels)}", label)
-
-
-def each_step_of_others(rule: str, label: str, labels: tuple[str, ...]) -> str:
-    """Return what came in each step of all but those that had the most."""
-    rest = f"{each_step(rule, label, labels=labels)} unless on ({label})"
-    return f"sum ({rest} {_top(rule, label, labels)})"
-
-
-def mean_hour(
-    rule: str, *by: str, labels: tuple[str, ...], over: str = "$__range", offset: str = ""
-) -> str:
-    """Return what came in an hour on average, of a rule that records hours."""
-    hours = f"sum{_by(by)} ({recorded(rule, *labels)})"
-    return f"avg_over_time(({hours})[{over}:1h] @ end(){offset})"
-
-
-def _top(rule: str, label: str, labels: tuple[str, ...]) -> str:
-    return f"topk({TOP}, {mean_hour(rule, label, labels=labels)})"
-
-
 def rate(metric: str, *by: str) -> str:
     """Return how much comes in an hour, near each moment, with every filter."""
     return f"3600 * {total(f'rate({counter(metric)}[$__rate_interval])', *by)}"
 
 
-# Names
-
-
-def group_of(label: str) -> tuple[str, ...]:
-    """Return the labels that tell a label's values apart for people: a key is that of a repository.
-
-    Many keys have the same name.
-    """
-    return ("repo_id", label) if label == "repo_ai_api_key_id" else (label,)
-
-
-def named(expr: str, label: str) -> str:
-    """Give each ID its name, one for each, as at the end of the range or last in it."""
-    for one in group_of(label):
-        if one in NAMES:
-            expr = f"{grouped(expr)} * on ({one}) group_left ({name_of(one)}) {_names(one)}"
-    return expr
-
-
-def name_of(label: str) -> str:
-    """Return the label that people read: an ID's name."""
-    return NAMES[label][1] if label in NAMES else label
-
-
-def _names(label: str) -> str:
-    """Return one sample for each ID, with its name, and one for what has no such label."""
-    metric, name = NAMES[label]
-    found = _lately(f"{metric}{{{TARGET}}}", label)
-    one_each = f"topk by ({label}) (1, max by ({label}, {name}) ({found}))"
-    return f"({one_each} or on ({label}) vector(1))"
-
-
-def _lately(selector: str, labels: str) -> str:
+def lately(selector: str, labels: str) -> str:
     """Return a metric as at the end of the range, and what is gone by then as it was last."""
     now = f"{selector} @ end()"
     return f"{now} or last_over_time({selector}[$__range:1h] @ end()) unless on ({labels}) {now}"
-
-
-def choices(label: str, before: tuple[str, ...]) -> str:
-    """Return the IDs of a label, with their names, that the variables before it leave."""
-    metric, name = NAMES[label]
-    used = counter("api_calls", labels=before)
-    info = f"{metric}{{{TARGET}}} and on ({label}) {used}"
-    return f"topk by ({label}) (1, max by ({label}, {name}) ({info}))"
-
-
-# The rest
 
 
 def has(expr: str, label: str) -> str:
@@ -306,7 +171,7 @@ def grouped(expr: str) -> str:
 
 def hourly(own_counter: str, *by: str) -> str:
     """Return the rate of a counter, per hour."""
-    return f"3600 * sum{_by(by)} (rate({own_counter}[$__rate_interval]))"
+    return f"3600 * sum{by_labels(by)} (rate({own_counter}[$__rate_interval]))"
 
 
 def firing(area: str) -> str:
@@ -317,22 +182,13 @@ def firing(area: str) -> str:
 def firing_for(area: str, *by: str) -> str:
     """Return for how many seconds some areas' alerts have been pending and firing, if they fire."""
     since = f"ALERTS_FOR_STATE{{{_alerts(area)}}} and ignoring (alertstate) {firing(area)}"
-    return f"time() - min{_by(by)} ({since})"
-
-
-def named_alerts(expr: str, label: str) -> str:
-    """Give the IDs in alerts their present names, and keep alerts whose IDs have none now."""
-    for one in group_of(label):
-        metric, name = NAMES[one]
-        ids = f"topk by ({one}) (1, max by ({one}, {name}) ({metric}{{{TARGET}}}))"
-        joined = f"{grouped(expr)} * on ({one}) group_left ({name}) {ids}"
-        expr = f"{joined} or {grouped(expr)} unless on ({one}) {ids}"
-    return expr
+    return f"time() - min{by_labels(by)} ({since})"
 
 
 def _alerts(area: str) -> str:
     return f'area=~"{area}", job=~"$job|", instance=~"$instance|", query=~"$query|"'
 
 
-def _by(labels: tuple[str, ...]) -> str:
+def by_labels(labels: tuple[str, ...]) -> str:
+    """Return what an aggregation says about the labels that it keeps; nothing where it has none."""
     return f" by ({', '.join(labels)})" if labels else ""

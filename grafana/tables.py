@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana import looks, promql
+from grafana import looks, names, promql
 from grafana.looks import HEADINGS, Thresholds, setting
 from grafana.panels import dressed, letter, query
 
@@ -79,11 +79,11 @@ def breakdown(
 
     Where the query has no such label, the table says so instead of one nameless row.
     """
-    exprs = (promql.named(promql.has(column.expr, label), label) for column in columns)
+    exprs = (names.named(promql.has(column.expr, label), label) for column in columns)
     shown = [replace(column, expr=expr) for column, expr in zip(columns, exprs, strict=True)]
-    group = tuple(reversed(promql.group_of(label)))
-    hidden = [one for one in group if one in promql.NAMES]
-    keys = {promql.name_of(one): HEADINGS[one] for one in group}
+    group = tuple(reversed(names.group_of(label)))
+    hidden = [one for one in group if one in names.NAMES]
+    keys = {names.name_of(one): HEADINGS[one] for one in group}
     keys |= {one: f"{HEADINGS[one]} ID" for one in hidden}
     no_value = f"No data, or no label {label} in this query"
     return listing(title, keys, shown, text, sort=sort, hidden=hidden, no_value=no_value, size=size)
@@ -92,7 +92,7 @@ def breakdown(
 def _key(label: str) -> list[model.DynamicConfigValue]:
     """Return the settings of a column of names or IDs; what Usage can show alone leads there."""
     settings = [setting("noValue", _NOTHING), setting("custom.minWidth", 110)]
-    of_name = {promql.name_of(one): one for one in promql.LABELS}
+    of_name = {names.name_of(one): one for one in promql.LABELS}
     if label in of_name:
         settings.append(setting("links", [usage_link(of_name[label])]))
     return settings
@@ -105,7 +105,7 @@ def usage_link(label: str) -> dict[str, object]:
         for name in ("datasource", "job", "instance", "query", *promql.LABELS)
         if name != label
     )
-    field = f'__data.fields["{HEADINGS[label]} ID"]' if label in promql.NAMES else "__value.text"
+    field = f'__data.fields["{HEADINGS[label]} ID"]' if label in names.NAMES else "__value.text"
     url = (
         f"/d/flashback-usage?${{__url_time_range}}&{others}&var-{label}=${{{field}:percentencode}}"
     )

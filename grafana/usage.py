@@ -1,6 +1,7 @@
 """Usage: who uses what and what it costs, down to one repository, key, model, host or user."""
 
-from grafana import promql
+from grafana import names, past, promql
+from grafana.cost import cost_row, credits_row
 from grafana.frame import Page, Row, one_query
 from grafana.looks import (
     BLUE,
@@ -8,15 +9,13 @@ from grafana.looks import (
     PLURALS,
     PURPLE,
     RANGE,
-    RED,
     RULES,
-    SAND,
 )
-from grafana.panels import Panel, Query, by_top, days, lines, number, trend
-from grafana.promql import cost, each_step, increase, latency, per, rate, some
-from grafana.tables import Column, breakdown, listing
-from mixin.account import LEFT
-from mixin.history import CALLS, COST, KEY_TOKENS, MODEL_TOKENS
+from grafana.panels import Panel, Query, by_top, lines, number, trend
+from grafana.past import each_step
+from grafana.promql import cost, increase, latency, per, rate, some
+from grafana.tables import Column, breakdown
+from mixin.history import CALLS, KEY_TOKENS, MODEL_TOKENS
 from mixin.promql import MODEL, REPO_KEY, REPO_MODEL
 
 _KEPT_IDS = {
@@ -31,10 +30,6 @@ _KEPT_IDS = {
     "Conversations": 21,
 }
 
-_BALANCE = "flashback_credits_balance{" + promql.TARGET + "}"
-_BOOKED = "flashback_credits_booked_balance{" + promql.TARGET + "}"
-_BOOKED_UNTIL = "flashback_credits_booked_until_timestamp_seconds{" + promql.TARGET + "}"
-_PENDING = "flashback_credits_pending{" + promql.TARGET + "}"
 _DEMO = " In the demo, the query users has them."
 
 
@@ -49,8 +44,8 @@ def page() -> Page:
         rows=(
             Row("How much in this time range?", _totals()),
             Row("Who uses what?", tuple(_breakdown(label) for label in promql.LABELS)),
-            Row("What does it cost, by estimate?", _cost()),
-            Row("How much is left?", _credits()),
+            Row("What does it cost, by estimate?", cost_row()),
+            Row("How much is left?", credits_row()),
             Row("Where do the tokens go?", _tokens(), collapsed=True),
             Row("When is it used?", _trends()),
             Row("What of a close look, with every filter?", _close(), collapsed=True),
@@ -92,116 +87,19 @@ def _totals() -> tuple[Panel, ...]:
 
 
 def _breakdown(label: str) -> Panel:
-    by = promql.group_of(label)
+    by = names.group_of(label)
     columns = [
-        Column("Calls", some(increase("api_calls", *by)), width=95, adds_up=True),
+        Column("Calls", some(increase("api_calls", *by)), width=120, adds_up=True),
         Column(
             "Input tokens", some(increase("input_tokens", *by)), bar=BLUE, width=160, adds_up=True
         ),
-        Column("Output", some(increase("output_tokens", *by)), width=105, adds_up=True),
+        Column("Output", some(increase("output_tokens", *by)), width=120, adds_up=True),
     ]
     text = f"Calls, input and output tokens as the gateway counts them. {RANGE}"
     if label in REPO_MODEL:
-        columns.append(Column("Latency", promql.latency_of_hours(label), unit="s"))
+        columns.append(Column("Latency", past.latency_of_hours(label), unit="s"))
         text += f" Mean latency is weighted by calls. {RULES}"
     return breakdown(PLURALS[label], label, columns, text, sort="Input tokens")
-
-
-def _cost() -> tuple[Panel, ...]:
-    text = (
-        "Dollars at list prices, for the tokens that the LLM counts: an upper bound where input is "
-        f"cached. {RANGE}"
-    )
-    return (
-        *(
-            breakdown(
-                f"Estimated cost by {what}",
-                label,
-                (_dollars(label),),
-                text,
-                sort="Dollars",
-                size=(8, 10),
-            )
-            for label, what in (
-                ("llm_model", "model"),
-                ("repo_id", "repository"),
-                ("repo_ai_api_key_id", "API key"),
-            )
-        ),
-        listing(
-            "Without a price",
-            {"llm_type": "Provider", "llm_model": "Model"},
-            (Column("Tokens", promql.unpriced()),),
-            "Models whose tokens are in no estimate, because their price is not known: give it in "
-            f"prices.file. {RANGE}",
-            sort="Tokens",
-            no_value="Every model has a price",
-            size=(8, 10),
-        ),
-        cost_per_day(size=(16, 10)),
-    )
-
-
-def cost_per_day(size: tuple[int, int]) -> Panel:
-    """Return the bars of estimated cost, the same wherever they stand."""
-    return days(
-        "Estimated cost per day",
-        [Query(promql.closed_days(COST), "Dollars")],
-        promql.open_days(COST),
-        "Dollars at list prices; what a model has no price for is missing. Of the filters, "
-        "repository, provider and model apply.",
-        colors={"Dollars": SAND},
-        unit="currencyUSD",
-        size=size,
-    )
-
-
-def _dollars(label: str) -> Column:
-    dollars = some(cost(*promql.group_of(label)))
-    return Column("Dollars", dollars, unit="currencyUSD", bar=SAND, width=150, adds_up=True)
-
-
-def _credits() -> tuple[Panel, ...]:
-    return (
-        number(
-            "Balance",
-            f"min(max by (job) ({_BALANCE}))",
-            "The account's credits now, what is pending taken off; of the account with the least. "
-            "Absent where the account cannot be asked.",
-            thresholds=((None, RED), (0.000001, "text")),
-            no_value=NO_PRICE,
-            size=(4, 8),
-        ),
-        number(
-            "Credits last for",
-            f'min({LEFT}{{job=~"$job"}})',
-            "How long the credits last at the rate of the last day. Absent where the balance is "
-            f"not known or does not fall. {RULES}",
-            unit="s",
-            decimals=0,
-            no_value=NO_PRICE,
-            size=(4, 8),
-        ),
-        number(
-            "Booked until",
-            f"1000 * max({_BOOKED_UNTIL})",
-            "Until when the account's usage is booked.",
-            unit="dateTimeAsIso",
-            no_value=NO_PRICE,
-            size=(4, 8),
-        ),
-        lines(
-            "Credits over time",
-            [
-                Query(f"max by (job) ({_BALANCE})", "Balance, {{job}}"),
-                Query(f"max by (job) ({_BOOKED})", "Last booked, {{job}}"),
-                Query(f"max by (job, category) ({_PENDING})", "Pending for {{category}}, {{job}}"),
-            ],
-            "The account's credits, and what is used and not booked yet.",
-            no_value=NO_PRICE,
-            size=(12, 8),
-        ),
-    )
 
 
 def _tokens() -> tuple[Panel, ...]:

@@ -57,25 +57,29 @@ each = pytest.mark.parametrize("uid", UIDS)
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory):
-    """Run a Prometheus on a month of history, which a process of its own has made; return it."""
+def history(tmp_path_factory):
+    """Have a process of its own make a month of history; return its folder."""
     programs.tool("prometheus")
-    folder = tmp_path_factory.mktemp("prometheus")
-    command = (
-        sys.executable,
-        "-m",
-        "history",
-        folder / "data",
-        "--size",
-        "small",
-        "--end",
-        str(END),
-        "--seed",
-        str(SEED),
-    )
+    folder = tmp_path_factory.mktemp("history")
+    place = folder / "data", "--size", "small", "--end", str(END), "--seed", str(SEED)
+    command = (sys.executable, "-m", "history", *place)
     support = Path(programs.__file__).parent
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=150, cwd=support)
-    with programs.prometheus(folder, "{}", "--storage.tsdb.retention.time=100y") as running:
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prometheus(history):
+    """Run a Prometheus on the history; return it."""
+    with programs.prometheus(history, "{}", "--storage.tsdb.retention.time=100y") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def victoria_metrics(history, tmp_path_factory):
+    """Run VictoriaMetrics on the same; return it."""
+    folder = tmp_path_factory.mktemp("victoria")
+    with programs.victoria_metrics(folder, history / "data") as running:
         yield running
 
 
@@ -664,3 +668,36 @@ def test_prometheus_answers_every_query(prometheus, uid, length):
 def test_prometheus_answers_where_one_value_is_chosen(prometheus, uid):
     """With one value chosen in every variable, no query is wrong, though some may find nothing."""
     assert list(answers(prometheus, DASHBOARDS[uid], "24h", everything=False)) == []
+
+
+def numbers(found):
+    """Return the sum of each series' numbers by its labels."""
+    return {
+        tuple(sorted(series["metric"].items())): math.fsum(
+            float(value)
+            for _, value in series.get("values") or [series["value"]]
+            if not math.isnan(float(value))
+        )
+        for series in found
+    }
+
+
+@each
+@pytest.mark.parametrize("length", RANGES[1:])
+def test_victoria_metrics_answers_alike(prometheus, victoria_metrics, uid, length):
+    """It gives the same series, with nearly the same numbers: a rate is taken another way there."""
+    dashboard, span = DASHBOARDS[uid], seconds(length)
+    values, _ = dashboards.chosen(
+        dashboard, prometheus, END - span, END, everything=True, pinned={}
+    )
+    others, problems = dashboards.chosen(
+        dashboard, victoria_metrics, END - span, END, everything=True, pinned={}
+    )
+    assert (others, problems) == (values, [])
+    for panel, target in targets(dashboard):
+        own = dashboards.span_of(panel, span, END)
+        said, found = ask(victoria_metrics, panel, target, own, values)
+        _, wanted = ask(prometheus, panel, target, own, values)
+        assert said == [], where(panel, target)
+        alike = 0.25 if "rate(" in target["expr"] else 0.05
+        assert numbers(found) == pytest.approx(numbers(wanted), rel=alike), where(panel, target)

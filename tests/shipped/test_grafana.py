@@ -14,7 +14,8 @@ from exporter.demo.organisation import MODELS
 from exporter.errors import Reason
 from exporter.metrics import DIMENSIONS
 from exporter.statistics.records import Rejection
-from grafana import looks, promql
+from grafana import looks, past, promql
+from grafana import names as of_ids
 from grafana.__main__ import FOLDER, write
 
 GRAFANA = FOLDER.parent
@@ -153,10 +154,10 @@ def test_names_lead_to_usage():
     """A value leads to Usage by its ID, which the table holds, though it shows a name."""
     for place, panel, names in tables():
         for label in set(promql.LABELS) & set(names):
-            (link,) = overrides(panel, names[promql.name_of(label)])["links"]
+            (link,) = overrides(panel, names[of_ids.name_of(label)])["links"]
             assert link["url"].startswith("/d/flashback-usage?"), place
             field = "__value.text"
-            if label in promql.NAMES:
+            if label in of_ids.NAMES:
                 field = f'__data.fields["{names[label]}"]'
                 assert overrides(panel, names[label])["custom.hidden"], place
             assert link["url"].endswith(f"&var-{label}=${{{field}:percentencode}}"), place
@@ -354,7 +355,7 @@ def test_each_id_has_one_name(evaluated):
         *counted("api_calls_total", 3),
     ]
     names = {'{repo_id="r1", repo_name="new"}': 8, '{repo_id="r2", repo_name="gone"}': 16}
-    named = promql.named(promql.increase("api_calls", "repo_id"), "repo_id")
+    named = of_ids.named(promql.increase("api_calls", "repo_id"), "repo_id")
     evaluated([*info, *calls], (12, named, {**names, "{}": 24}), hours=8)
 
 
@@ -399,9 +400,9 @@ def test_trends_add_up_to_what_came(evaluated):
     top = {f'{{repo_id="r{n}", repo_name="n{n}"}}': n for n in range(3, 13)}
     evaluated(
         [*inputs, *info],
-        (12, promql.each_step(rule, labels=("repo_id",)), {"{}": 78}),
-        (12, promql.each_step_of_top(rule, "repo_id", ("repo_id",)), top),
-        (12, promql.each_step_of_others(rule, "repo_id", ("repo_id",)), {"{}": 3}),
+        (12, past.each_step(rule, labels=("repo_id",)), {"{}": 78}),
+        (12, past.each_step_of_top(rule, "repo_id", ("repo_id",)), top),
+        (12, past.each_step_of_others(rule, "repo_id", ("repo_id",)), {"{}": 3}),
     )
 
 
@@ -426,7 +427,7 @@ def test_alerts_keep_ids_that_are_not_known(evaluated):
         *series("A", [1] * 6, instances=("a",), repo_id="r1", repo_ai_api_key_id="k1"),
         *series("A", [2] * 6, instances=("a",), repo_id="r9", repo_ai_api_key_id="k9"),
     ]
-    named = promql.named_alerts("max by (repo_id, repo_ai_api_key_id) (A)", "repo_ai_api_key_id")
+    named = of_ids.named_alerts("max by (repo_id, repo_ai_api_key_id) (A)", "repo_ai_api_key_id")
     known = 'repo_id="r1", repo_name="checkout", repo_ai_api_key_id="k1", repo_ai_api_key_name="ci"'
     unknown = '{repo_id="r9", repo_ai_api_key_id="k9"}'
     evaluated([*info, *alerts], (4, named, {f"{{{known}}}": 1, unknown: 2}))

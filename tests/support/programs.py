@@ -19,11 +19,11 @@ PAUSE = 0.1  # seconds that a process gets to fail while its answer is not there
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def tool(name):
-    """Return the path of one of Prometheus's tools."""
+def tool(name, package="Prometheus"):
+    """Return the path of one of a package's tools."""
     path = shutil.which(name)
     if path is None:
-        pytest.skip(f"needs {name} on the PATH: install Prometheus")
+        pytest.skip(f"needs {name} on the PATH: install {package}")
     return path
 
 
@@ -180,6 +180,30 @@ def prometheus(folder, config, *flags):
     )
     with _started(Prometheus, *command) as running:
         yield running
+
+
+@contextmanager
+def victoria_metrics(folder, data):
+    """Run VictoriaMetrics in a folder on a copy of a Prometheus's data; hand it out."""
+    command = (
+        tool("victoria-metrics", "VictoriaMetrics"),
+        f"-storageDataPath={folder}/victoria",
+        "-retentionPeriod=100y",
+        "-search.latencyOffset=0s",
+        "-httpListenAddr=127.0.0.1:0",
+    )
+    copy = tool("vmctl", "VictoriaMetrics"), "prometheus", "-s", "--disable-progress-bar"
+    with process(*command, ready=r"started server at http://(127\.0\.0\.1:\d+)/") as (
+        program,
+        found,
+    ):
+        service = Service(program, f"http://{found[1]}")
+        service.eventually(lambda: get(f"{service.url}/health"))
+        places = f"--prom-snapshot={data}", f"--vm-addr={service.url}"
+        temporary = f"--prom-tmp-dir-path={folder}"
+        subprocess.run([*copy, *places, temporary], check=True, capture_output=True, timeout=150)
+        get(f"{service.url}/internal/force_flush")
+        yield service
 
 
 class Alertmanager(Service):
