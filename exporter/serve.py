@@ -86,8 +86,7 @@ async def run(
     exporter.start()
     loop.add_signal_handler(signal.SIGHUP, reload)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # which may have come already
-    _log_who_may_read(server.access.config)
-    _log.info("serving", addresses=bound(sockets))
+    _log_serving(server.access.config, sockets)
     greet(addresses(sockets))
     await serve
     await asyncio.gather(exporter.stop(), *stopping)
@@ -127,11 +126,12 @@ def warn_of_user_ids(config: Config, access: Access, sockets: Sequence[socket.so
         )
 
 
-def _log_who_may_read(config: WebConfig) -> None:
+def _log_serving(config: WebConfig, sockets: Sequence[socket.socket]) -> None:
     for oddity in config.oddities:
         _log.warning("odd web configuration", oddity=str(oddity))
     if config.tls or config.users:
         _log.info("protecting", tls=config.tls is not None, users=len(config.users))
+    _log.info("serving", addresses=bound(sockets))
 
 
 async def _reload(exporter: Exporter) -> None:

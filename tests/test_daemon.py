@@ -1,6 +1,7 @@
 """A reload: what is kept of data and tokens, by what the configuration says before and after."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import httpx
@@ -9,11 +10,12 @@ from clocks import HandClock, calm_interval
 from loopback import Gate, served
 from material import text
 
-from exporter.config.sections import Config
+from exporter.config.sections import Config, Query
 from exporter.daemon import Exporter
 from exporter.demo.company import Company
 from exporter.demo.simulator import EMAIL, PASSWORD, Fault, Simulator
 from exporter.output.formats import TEXT
+from exporter.plans import question
 
 PATIENCE = 15  # real seconds
 QUERY = {"name": "one", "labels": ["llm_type"], "metrics": ["api_calls"]}
@@ -207,3 +209,18 @@ async def test_a_reload_that_changes_the_client_signs_in_no_second_time(clock):
         await one.reload(api={"timeout": "20s"})
         await one.polled(2)
         assert one.exporter.status().states["one"].last.reason is None
+
+
+ONLY_SHOWN = {"name", "interval", "metrics", "counters", "max_groups"}
+
+
+def test_every_option_of_a_query_is_of_its_question_or_only_of_what_is_shown():
+    """Counters go on while a question stays. So an option that changes what is asked must be in
+    the question; one that only changes what is shown of the answer is listed here.
+    """
+    config = Config.model_validate(
+        {"api": {"authorization": {"credentials": "x"}}, "queries": [QUERY]}
+    )
+    asked = json.loads(question(config, config.queries[0])).keys() - {"base_url", "email"}
+    assert asked | ONLY_SHOWN == Query.model_fields.keys()
+    assert not asked & ONLY_SHOWN

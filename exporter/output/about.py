@@ -1,6 +1,6 @@
 """What is known at one moment beside the statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from exporter.prices.table import Prices
 from exporter.statistics.account import AccountState, Credits, Names, Policies
@@ -24,9 +24,5 @@ class About:
 
     def is_same(self, other: "About") -> bool:
         """Whether it is all the same, without looking into it."""
-        return (
-            self.names is other.names
-            and self.credits is other.credits
-            and self.policies is other.policies
-            and self.prices is other.prices
-        )
+        names = [field.name for field in fields(self)]
+        return all(getattr(self, name) is getattr(other, name) for name in names)
