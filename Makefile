@@ -41,8 +41,8 @@ prices: .venv/installed ## write the built-in prices of models anew from genai-p
 shipped: .venv/complete ## write the chart's copies, the manifests and the lists of files anew
 	$(BIN)/python -m shipping
 
-history: .venv/installed ## make a month of made-up history for a Prometheus, to look at dashboards; FOLDER=…
-	PYTHONPATH=tests/support $(BIN)/python -m history $(FOLDER)
+history: .venv/installed ## make a month of made-up history for a Prometheus, to look at dashboards; FOLDER=… ARGS=--size=500
+	PYTHONPATH=tests/support $(BIN)/python -m history $(FOLDER) $(ARGS)
 
 bench: .venv/installed ## measure speed and memory against the bars; minutes, nginx for all of it
 	$(BIN)/python -m bench

@@ -96,8 +96,12 @@ def cost(*by: str) -> str:
 
 def price(side: str) -> str:
     """Return the price of a token of each model, at the end of the range or last in it."""
-    selector = PRICE + matching(TARGET, f'direction="{side}"')
-    return f"max by ({', '.join(MODEL)}) ({lately(selector, ', '.join(MODEL))})"
+    on = ", ".join(MODEL)
+    return f"max by ({on}) ({lately(_price(side), on)})"
+
+
+def _price(side: str) -> str:
+    return PRICE + matching(TARGET, f'direction="{side}"')
 
 
 def unpriced() -> str:
@@ -132,11 +136,11 @@ def _began(offset: str) -> str:
 
 
 def day_cost(day: str, offset: str = "") -> str:
-    """Return the estimated dollars of a day, of its total at the end of the range or before it."""
+    """Return the estimated dollars of a day, at present prices."""
     on = ", ".join(MODEL)
     sides = (
         f"{total(daily(f'llm_{side}_tokens', day=day) + offset, *MODEL)}"
-        f" * on ({on}) group_left () {price(side)}"
+        f" * on ({on}) group_left () max by ({on}) ({_price(side)})"
         for side in ("input", "output")
     )
     return f"sum ({' + '.join(sides)})"

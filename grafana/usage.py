@@ -46,8 +46,8 @@ def page() -> Page:
             Row("Who uses what?", tuple(_breakdown(label) for label in promql.LABELS)),
             Row("What does it cost, by estimate?", cost_row()),
             Row("How much is left?", credits_row()),
-            Row("Where do the tokens go?", _tokens(), collapsed=True),
             Row("When is it used?", _trends()),
+            Row("Where do the tokens go?", _tokens(), collapsed=True),
             Row("What of a close look, with every filter?", _close(), collapsed=True),
             Row("Which users and conversations?", _people(), collapsed=True),
         ),
@@ -63,8 +63,8 @@ def _totals() -> tuple[Panel, ...]:
         ("Calls", "api_calls", "Calls to the LLM API."),
         ("Input tokens", "input_tokens", f"Input tokens {gateway}."),
         ("Output tokens", "output_tokens", f"Output tokens {gateway}."),
-        ("LLM input tokens", "llm_input_tokens", f"Input tokens {llm}."),
-        ("LLM output tokens", "llm_output_tokens", f"Output tokens {llm}."),
+        ("LLM tokens in", "llm_input_tokens", f"Input tokens {llm}."),
+        ("LLM tokens out", "llm_output_tokens", f"Output tokens {llm}."),
     )
     return (
         *(number(title, increase(metric), f"{text} {RANGE}") for title, metric, text in totals),

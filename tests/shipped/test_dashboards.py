@@ -11,6 +11,7 @@ from pathlib import Path
 import dashboards
 import programs
 import pytest
+import yaml
 from dashboards import interpolated, panels, seconds, targets, variables
 from expressions import drops, matchers, metrics, selectors, walk
 from history.company import SIZES, SizedCompany
@@ -49,8 +50,8 @@ MAY_BE_EMPTY = {
 DAY = 86_400_000
 BARS = "Calls per day"
 CHOSEN = {"job": ".+", "instance": ".+", "query": "default", **dict.fromkeys(LABELS, ".*")}
-ABOUT_ALERTS = {"Firing alerts", "What is firing", "Firing policy alerts"}
-"""Panels on Prometheus's own ALERTS, which lack labels of targets where a rule drops them."""
+EXCUSED = yaml.safe_load((dashboards.FOLDER / ".lint").read_text())["exclusions"]
+"""What dashboard-linter is told to leave alone."""
 
 DASHBOARDS = dashboards.load()
 each = pytest.mark.parametrize("uid", UIDS)
@@ -413,15 +414,28 @@ def linted(dashboard, names):
         )
         if given != wanted:
             yield f"variable {name}: {given}"
-    for panel, target, tree in trees(dashboard, names):
-        for selector, _ in selectors(tree):
-            found = matchers(selector)
-            if panel["title"] in ABOUT_ALERTS and selector["name"].startswith("ALERTS"):
-                continue
-            if found.get("job") != ("=~", "$job"):
-                yield f"{where(panel, target)}: {selector['name']} has no job"
-            if ":" not in selector["name"] and found.get("instance") != ("=~", "$instance"):
-                yield f"{where(panel, target)}: {selector['name']} has no instance"
+    for rule, label in (("target-job-rule", "job"), ("target-instance-rule", "instance")):
+        lacking = {
+            panel["title"]
+            for panel, _, tree in trees(dashboard, names)
+            for selector, _ in selectors(tree)
+            if matchers(selector).get(label) != ("=~", f"${label}")
+        }
+        excused = {
+            entry["panel"]
+            for entry in EXCUSED[rule]["entries"]
+            if entry["dashboard"] == dashboard["title"]
+        }
+        yield from (f"{title}: a selector without {label}" for title in lacking - excused)
+        yield from (f"{title}: needs no excuse from {rule}" for title in excused - lacking)
+        alone = {"ALERTS", "ALERTS_FOR_STATE"}
+        for panel, target, tree in trees(dashboard, names):
+            for selector, _ in selectors(tree):
+                recorded = label == "instance" and ":" in selector["name"]
+                if selector["name"] in alone or recorded:
+                    continue
+                if matchers(selector).get(label) != ("=~", f"${label}"):
+                    yield f"{where(panel, target)}: {selector['name']} has no {label}"
 
 
 def colours(dashboard, names):
