@@ -175,11 +175,11 @@ def running() -> Iterator[Soak]:
 def configuration(api: str, number: int) -> str:
     """Return the configuration after so many reloads.
 
-    The client is another one now and then, and one query is always new.
+    The client is another one now and then, and one query comes and goes.
     """
     queries = [
         _QUERY.format(
-            name=f"fresh-{number}" if index == 0 else f"query-{index}",
+            name=f"fresh-{number % 3}" if index == 0 else f"query-{index}",
             most=500 if index == 1 else 20,
             labels=_LABELS[(index + number // 10 * (index < 5)) % len(_LABELS)],
         )
