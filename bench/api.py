@@ -46,7 +46,6 @@ class RecordedApi(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(length))
         self.end_headers()
-        print("begun", flush=True)
         began = time.monotonic()
         view = memoryview(block)
         for repetition in range(repetitions):

@@ -107,10 +107,6 @@ class Api:
         self._child.stdin.flush()
         line_with(self._child.stdout, "set")
 
-    def begun(self) -> None:
-        """Wait until it begins to send an answer."""
-        line_with(self._child.stdout, "begun")
-
     def sent(self) -> tuple[float, float]:
         """Wait for the end of an answer; return when its first and last byte left (monotonic)."""
         match = line_with(self._child.stdout, r"sent (\S+) (\S+)", 10 * PATIENCE)
@@ -147,9 +143,11 @@ class Exporter:
             connection.post("/-/reload")
 
     def poll(self) -> tuple[float, float]:
-        """Return the CPU time and the time of one poll in seconds, from its answer on."""
+        """Return the CPU time and the time of one poll in seconds.
+
+        The reload that begins it is no part of it.
+        """
         self.start_poll()
-        self._api.begun()
         cpu = cpu_seconds(self.pid)
         first, _, done = self.wait_for_poll()
         return cpu_seconds(self.pid) - cpu, done - first
